@@ -1,0 +1,5 @@
+// The exports, nothing else. All of them take and give 32-bit integers; nothing here calls the host.
+
+export { readFrames, sealFrame, writeHeader } from './frame';
+export { mask } from './mask';
+export { validateUtf8 } from './utf8';

@@ -1,0 +1,69 @@
+/**
+ * The map of linear memory, the mirror of assembly/layout.ts (test/codec/layout.test.ts compares them).
+ * All in bytes; addresses are offsets into the memory.
+ */
+
+export const MEMORY_PAGES = 1024;
+
+export const REGISTERS = 0x400;
+export const MASKING_KEYS = 0x1000;
+export const MASKING_KEYS_SIZE = 0x1000;
+
+export const READ_SIZE = 0x10000;
+export const SLAB_SIZE = 0x20000;
+
+export const FRAME_TABLE = 0x10000;
+export const FRAME_TABLE_SIZE = (SLAB_SIZE / 2) * 8;
+
+export const SCRATCH = FRAME_TABLE + FRAME_TABLE_SIZE;
+/** Where reads land in scratch; what a connection kept of the read before is put back in front of it. */
+export const SCRATCH_READ = SCRATCH + SLAB_SIZE - READ_SIZE;
+
+export const SEND_BLOCKS = SCRATCH + SLAB_SIZE;
+export const SEND_BLOCK_SIZE = 0x10000;
+export const SEND_BLOCK_COUNT = 64;
+
+export const SLABS = SEND_BLOCKS + SEND_BLOCK_SIZE * SEND_BLOCK_COUNT;
+export const SLAB_COUNT = Math.floor((MEMORY_PAGES * 0x10000 - 0x10000 - SLABS) / SLAB_SIZE);
+
+/** What `readFrames` says besides its result: indices into the i32 words at `REGISTERS`. */
+export const Register = {
+  consumed: 0,
+  fragment: 1,
+  utf8: 2,
+  processed: 3,
+  error: 4,
+  pendingHeader: 5,
+  pendingFirstByte: 6,
+  pendingLength: 7,
+  pendingLengthHigh: 8,
+  pendingKey: 9,
+  lastMessage: 10,
+  controls: 11,
+} as const;
+
+/** Values of `Register.error`. */
+export const FrameError = {
+  none: 0,
+  reservedBits: 1,
+  reservedOpcode: 2,
+  controlFragmented: 3,
+  unexpectedContinuation: 4,
+  expectedContinuation: 5,
+  maskBit: 6,
+  controlTooLong: 7,
+  lengthNotMinimal: 8,
+  lengthInvalid: 9,
+  invalidUtf8: 10,
+} as const;
+
+/** The second word of a frame table entry: flags above the payload's length. */
+export const FLAGS_SHIFT = 20;
+export const LENGTH_MASK = (1 << FLAGS_SHIFT) - 1;
+/** In the flags, above the frame's first byte: an unfragmented text frame that is pure ASCII. */
+export const FLAG_ASCII = 0x100;
+
+/** In the UTF-8 state: continuation bytes missing; a byte above 0x7F was seen; and the state that means "wrong". */
+export const UTF8_MISSING = 3;
+export const UTF8_NON_ASCII = 1 << 24;
+export const UTF8_INVALID = -1;

@@ -1,0 +1,51 @@
+/**
+ * The bytes of one message that cannot be handed over where they were read: it came in fragments, or its frame
+ * is too large for linear memory. They gather in one ordinary buffer, so that memory is bounded by bytes, not
+ * by the number of fragments. When the size is known in advance, the buffer is the one the application gets.
+ */
+
+/** A longest unmasked header: the last read of a large frame brings the next frame's header with it. */
+export const NEXT_HEADER = 10;
+
+const SMALLEST = 1024;
+const EMPTY = Buffer.alloc(0);
+
+/** Buffers that the application did not take serve again: a fresh one costs a page fault every 4 KiB. */
+const MAX_SPARE = 4 * 1024 * 1024;
+let spare: Buffer | undefined;
+
+export class Assembly {
+  buffer: Buffer = EMPTY;
+  length = 0;
+
+  /** Makes room for `bytes` more. `exact` when nothing will follow them. */
+  reserve(bytes: number, exact: boolean): void {
+    const needed = this.length + bytes + NEXT_HEADER;
+    if (needed <= this.buffer.length) return;
+    const capacity = exact ? needed : Math.max(needed, SMALLEST, 2 * this.buffer.length);
+    const larger = takeSpare(capacity) ?? Buffer.allocUnsafeSlow(capacity);
+    this.buffer.copy(larger, 0, 0, this.length);
+    this.buffer = larger;
+  }
+
+  /** Copies [start, end) of `source` behind what is there; `reserve` came before. */
+  append(source: Buffer, start: number, end: number): void {
+    source.copy(this.buffer, this.length, start, end);
+    this.length += end - start;
+  }
+
+  /** Forgets the message. `reusable`: nobody else holds its buffer. */
+  clear(reusable: boolean): void {
+    if (reusable && this.buffer !== EMPTY && this.buffer.length <= MAX_SPARE) spare = this.buffer;
+    this.buffer = EMPTY;
+    this.length = 0;
+  }
+}
+
+/** The spare buffer, when it fits without wasting more than half. */
+function takeSpare(capacity: number): Buffer | undefined {
+  if (spare === undefined || spare.length < capacity || spare.length > 2 * capacity) return undefined;
+  const buffer = spare;
+  spare = undefined;
+  return buffer;
+}

@@ -1,0 +1,21 @@
+/** The user's callbacks run inside a walk over a read: nothing they do may end it halfway. */
+
+/** An exception of the user's reaches the process as any uncaught one would, after the walk (lease rule 5). */
+export function rethrow(thrown: unknown): void {
+  process.nextTick(() => {
+    throw thrown;
+  });
+}
+
+let warned = false;
+
+/** `onMessage` returned something. A promise means that the message would be used after it has expired. */
+export function warnOfPromise(result: unknown): void {
+  if (warned || typeof (result as { then?: unknown } | null)?.then !== 'function') return;
+  warned = true;
+  process.emitWarning(
+    'onMessage returned a promise. The message expires when the callback returns, before anything awaited: ' +
+      'take text(), json() or copy() first, and start asynchronous work from there.',
+    { type: 'HeartwireWarning', code: 'ERR_ASYNC_ON_MESSAGE' },
+  );
+}

@@ -1,0 +1,19 @@
+/** What may be sent as a message. */
+
+import { UsageError } from '../errors.js';
+
+export type Payload = string | ArrayBufferView | ArrayBufferLike;
+
+/**
+ * The bytes of a payload that is not a string, without copying them.
+ * @throws UsageError `ERR_INVALID_PAYLOAD`
+ */
+export function payloadBytes(data: ArrayBufferView | ArrayBufferLike): Uint8Array {
+  if (data instanceof Uint8Array) return data;
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);
+  throw new UsageError(
+    'ERR_INVALID_PAYLOAD',
+    `A message is a string, an ArrayBuffer or a view of one, not ${data === null ? 'null' : typeof data}`,
+  );
+}

@@ -1,0 +1,582 @@
+/**
+ * The receiving side of RFC 6455 without a socket: bytes in, messages and control frames out.
+ *
+ * Who drives it asks `readTarget()` where the next read may land, and calls `received(n)` when n bytes have
+ * landed there. A read is parsed where it lies, by one WASM call. What it leaves unfinished moves to memory of
+ * this connection's own, because scratch belongs to whoever reads next:
+ *
+ *   tail       an incomplete frame, in a slab; the next read continues behind it
+ *   assembly   a fragmented message, or a frame too large for a slab; the next read may land right in it
+ *   backlog    bytes that arrived while delivery was paused
+ */
+
+import type { Codec } from '../codec/codec.js';
+import {
+  FLAG_ASCII,
+  FLAGS_SHIFT,
+  FrameError,
+  LENGTH_MASK,
+  READ_SIZE,
+  Register,
+  SCRATCH_READ,
+  UTF8_INVALID,
+  UTF8_MISSING,
+  UTF8_NON_ASCII,
+} from '../codec/layout.js';
+import type { ProtocolError } from '../errors.js';
+import { Assembly, NEXT_HEADER } from './assembly.js';
+import { rethrow, warnOfPromise } from './callback.js';
+import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
+import { frameError, messageTooLarge } from './frame-error.js';
+import { Kind, Message } from './message.js';
+import { CONTROL, FIN, OPCODE_MASK, Opcode } from './opcode.js';
+
+/**
+ * Frames with more payload than this, in bytes, are gathered in a buffer of their own, never in a slab: a slab
+ * of 128 KiB then always has room for a whole read behind the tail, and so has scratch in front of one.
+ */
+export const LARGE_FRAME = 64 * 1024 - 64;
+
+export type MessageListener<Owner> = (message: Message, owner: Owner) => unknown;
+
+/**
+ * What a receiver reports besides messages, to its owner. Payloads are views, valid during the call. One set of
+ * functions serves all receivers, so that a connection costs no closures.
+ */
+export interface ReceiverEvents<Owner> {
+  /** A Ping to be answered: called in order, before any message of the same read is delivered. */
+  answerPing(owner: Owner, payload: Buffer): void;
+  /** A Ping in its place among the messages. */
+  onPing(owner: Owner, payload: Buffer): void;
+  onPong(owner: Owner, payload: Buffer): void;
+  /** The peer's Close frame. Nothing is reported after it. */
+  onClose(owner: Owner, status: CloseStatus): void;
+  /** The peer broke the protocol. Nothing is reported after it. */
+  onError(owner: Owner, error: ProtocolError): void;
+  /** A message is due and nobody listens: reading should stop. */
+  onBlocked(owner: Owner): void;
+  /** Everything that waited has been delivered: reading may go on. */
+  onCaughtUp(owner: Owner): void;
+}
+
+const WHOLE_TEXT = FIN | Opcode.text;
+const WHOLE_BINARY = FIN | Opcode.binary;
+
+/** Why nothing is delivered; both may hold at once. */
+const PAUSED = 1;
+const NO_LISTENER = 2;
+
+/** Where the read under way will land. */
+const IN_SCRATCH = 0;
+const IN_SLAB = 1;
+const IN_ASSEMBLY = 2;
+
+const EMPTY = Buffer.alloc(0);
+
+interface Held {
+  bytes: Buffer;
+  receivedAt: number;
+}
+
+export class Receiver<Owner> {
+  readonly #codec: Codec;
+  readonly #owner: Owner;
+  readonly #events: ReceiverEvents<Owner>;
+  readonly #maxMessageSize: number;
+  readonly #message: Message;
+  #onMessage: MessageListener<Owner> | undefined;
+
+  /** The fragmented message in progress: its opcode (0: none), and the state of its UTF-8. */
+  #fragment = 0;
+  #utf8 = 0;
+
+  /** An incomplete frame, in a slab or, when none was free, in a Buffer; how much of its payload is validated. */
+  #slab = 0;
+  #spill: Buffer = EMPTY;
+  #tail = 0;
+  #processed = 0;
+
+  /** A message in pieces, and the large frame that is being added to it: its first byte, and what it lacks. */
+  readonly #assembly = new Assembly();
+  #assemblyOpcode = 0;
+  #frameFirstByte = 0;
+  #frameLeft = 0;
+  /** The assembly holds a whole message, yet to be delivered. */
+  #due = false;
+  #dueKind: Kind = Kind.expired;
+  #dueAt = 0;
+
+  #landing = IN_SCRATCH;
+  #stopped = false;
+  #blocked = 0;
+  #backlog: Held[] = [];
+  #drainScheduled = false;
+  /** Pings in bytes yet to be walked that have been answered already. */
+  #answered = 0;
+
+  constructor(
+    codec: Codec,
+    owner: Owner,
+    events: ReceiverEvents<Owner>,
+    options: { maxMessageSize: number },
+  ) {
+    this.#codec = codec;
+    this.#owner = owner;
+    this.#events = events;
+    this.#maxMessageSize = options.maxMessageSize;
+    this.#message = new Message(codec.memory);
+  }
+
+  // ---------------------------------------------------------------------------------------------- reading
+
+  /**
+   * Where the next bytes are to be written. The answer holds until the next `received()`: it is scratch, or
+   * memory that this connection alone owns and that stays where it is (lease rule 1).
+   */
+  readTarget(): Buffer {
+    const { memory, scratch } = this.#codec;
+    if (this.#backlog.length === 0 && !this.#stopped) {
+      // Text has to pass through linear memory, where it is validated; binary has not.
+      if (this.#frameLeft > 0 && this.#assemblyOpcode === Opcode.binary) {
+        this.#landing = IN_ASSEMBLY;
+        const { buffer, length } = this.#assembly;
+        return buffer.subarray(length, length + this.#frameLeft + NEXT_HEADER);
+      }
+      if (this.#slab !== 0) {
+        this.#landing = IN_SLAB;
+        const start = this.#slab + this.#tail;
+        return memory.subarray(start, start + READ_SIZE);
+      }
+    }
+    this.#landing = IN_SCRATCH;
+    return scratch;
+  }
+
+  /**
+   * `count` bytes have been written to the last `readTarget()`; `receivedAt` is the time, as
+   * `performance.now()` gives it. Ask for the next target afterwards.
+   */
+  received(count: number, receivedAt: number): void {
+    if (this.#stopped) return;
+    const landing = this.#landing;
+    this.#landing = IN_SCRATCH;
+    if (landing === IN_ASSEMBLY) {
+      const excess = this.#landedInAssembly(count, receivedAt);
+      if (this.#frameLeft === 0) this.#accept(SCRATCH_READ, SCRATCH_READ + excess, receivedAt);
+    } else {
+      const start = landing === IN_SLAB ? this.#slab + this.#tail : SCRATCH_READ;
+      this.#accept(start, start + count, receivedAt);
+    }
+  }
+
+  /** Bytes that landed elsewhere: behind the response head, or in a stream that cannot read into our memory. */
+  feed(bytes: Uint8Array, receivedAt: number): void {
+    for (let at = 0; at < bytes.length && !this.#stopped; at += READ_SIZE) {
+      const piece = bytes.subarray(at, at + READ_SIZE);
+      if (this.#mustWait()) {
+        // Scratch may be in use: by a walk that this call came from.
+        this.#hold(Buffer.from(piece), receivedAt);
+      } else {
+        this.#codec.scratch.set(piece);
+        this.#accept(SCRATCH_READ, SCRATCH_READ + piece.length, receivedAt);
+      }
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------- flow
+
+  /** Sets or removes the listener. Without one, messages wait. */
+  listen(onMessage: MessageListener<Owner> | undefined): void {
+    this.#onMessage = onMessage;
+    if (onMessage !== undefined) this.#unblock(NO_LISTENER);
+  }
+
+  /** Nothing is delivered until `resume()`. What is read meanwhile is kept. */
+  pause(): void {
+    this.#blocked |= PAUSED;
+  }
+
+  /** Delivery goes on, never from within this call (lease rule 4). */
+  resume(): void {
+    this.#unblock(PAUSED);
+  }
+
+  get paused(): boolean {
+    return (this.#blocked & PAUSED) !== 0;
+  }
+
+  /** Bytes that were read and wait for delivery. */
+  get heldBytes(): number {
+    let total = this.#due ? this.#assembly.length : 0;
+    for (const { bytes } of this.#backlog) total += bytes.length;
+    return total;
+  }
+
+  /** Nothing is delivered any more, and what is undelivered is discarded (lease rule 6). */
+  stop(): void {
+    this.#stopped = true;
+    this.#due = false;
+    this.#backlog = [];
+    this.#releaseTail();
+    this.#assembly.clear(false);
+  }
+
+  #unblock(reason: number): void {
+    if ((this.#blocked & reason) === 0) return;
+    this.#blocked &= ~reason;
+    if (this.#blocked === 0) this.#scheduleDrain();
+  }
+
+  #mustWait(): boolean {
+    return this.#blocked !== 0 || this.#backlog.length > 0 || this.#codec.walking;
+  }
+
+  #hold(bytes: Buffer, receivedAt: number): void {
+    this.#backlog.push({ bytes, receivedAt });
+    if (this.#blocked === 0) this.#scheduleDrain();
+  }
+
+  #scheduleDrain(): void {
+    if (this.#drainScheduled) return;
+    this.#drainScheduled = true;
+    process.nextTick(() => {
+      this.#drainScheduled = false;
+      this.#drain();
+    });
+  }
+
+  /** Delivers what waited, in order, through scratch. */
+  #drain(): void {
+    const { scratch, memory } = this.#codec;
+    // A message that is due but has nothing behind it is delivered by a walk over no bytes.
+    if (this.#due && this.#backlog.length === 0)
+      this.#backlog.push({ bytes: EMPTY, receivedAt: this.#dueAt });
+    while (this.#backlog.length > 0 && this.#blocked === 0 && !this.#stopped) {
+      const held = this.#backlog[0];
+      const piece = held.bytes.subarray(0, READ_SIZE);
+      const end = SCRATCH_READ + piece.length;
+      scratch.set(piece);
+      const rest = this.#parse(SCRATCH_READ, end, held.receivedAt);
+      if (this.#stopped) return;
+      held.bytes = held.bytes.subarray(piece.length);
+      if (rest < end) held.bytes = Buffer.concat([memory.subarray(rest, end), held.bytes]);
+      if (held.bytes.length === 0) this.#backlog.shift();
+    }
+    if (this.#blocked === 0 && !this.#stopped) this.#events.onCaughtUp(this.#owner);
+  }
+
+  // ---------------------------------------------------------------------------------------------- parsing
+
+  /** Parses what has arrived in [start, end), or keeps it for later. */
+  #accept(start: number, end: number, receivedAt: number): void {
+    const rest = this.#mustWait() ? start : this.#parse(start, end, receivedAt);
+    // Nothing unread stays in scratch (lease rule 2).
+    if (rest < end) this.#hold(Buffer.from(this.#codec.memory.subarray(rest, end)), receivedAt);
+  }
+
+  /** Parses [start, end), which follows on what is kept. Returns where undelivered bytes begin; `end` for none. */
+  #parse(start: number, end: number, receivedAt: number): number {
+    if (this.#frameLeft > 0) start = this.#appendToFrame(start, end, receivedAt);
+    if (this.#tail > 0) start = this.#joinTail(start);
+    if (this.#stopped || this.#frameLeft > 0) return end;
+    this.#codec.walking = true;
+    try {
+      return this.#walk(start, end, receivedAt);
+    } finally {
+      this.#codec.walking = false;
+    }
+  }
+
+  /**
+   * One read, frame by frame. Whole messages, the common case, go from the frame table to the callback with no
+   * call in between: at 16 B everything else here costs less than one (bench: receive, 16 B).
+   */
+  #walk(start: number, end: number, receivedAt: number): number {
+    const { frameTable, registers, memory } = this.#codec;
+    const count = this.#codec.readFrames(start, end, 0, this.#fragment, this.#utf8, this.#processed);
+    const lastMessage = registers[Register.lastMessage];
+    if (registers[Register.controls] > 0) this.#answerPings(count);
+    if (this.#due && !this.#deliverDue(lastMessage < 0)) return this.#waitAt(start);
+
+    const message = this.#message;
+    const maxMessageSize = this.#maxMessageSize;
+    message.read(memory, receivedAt);
+    for (let index = 0; index < count; index++) {
+      if (this.#stopped) return end;
+      const payload = frameTable[2 * index];
+      const word = frameTable[2 * index + 1];
+      const length = word & LENGTH_MASK;
+      const flags = word >>> FLAGS_SHIFT;
+      const firstByte = flags & 0xff;
+
+      if (firstByte === WHOLE_BINARY || firstByte === WHOLE_TEXT) {
+        if (length > maxMessageSize) {
+          this.#fail(messageTooLarge(length, maxMessageSize));
+          return end;
+        }
+        if (this.#blocked !== 0 || this.#onMessage === undefined) {
+          return this.#waitAt(index === 0 ? start : this.#endOfFrame(index - 1));
+        }
+        const kind =
+          firstByte === WHOLE_BINARY ? Kind.binary : flags & FLAG_ASCII ? Kind.asciiText : Kind.text;
+        message.point(kind, payload, length, index === lastMessage);
+        try {
+          const result = this.#onMessage(message, this.#owner);
+          if (result !== undefined) warnOfPromise(result);
+        } catch (thrown) {
+          rethrow(thrown);
+        }
+        message.expire();
+      } else if (firstByte & CONTROL) {
+        this.#controlFrame(firstByte & OPCODE_MASK, payload, length);
+      } else {
+        this.#appendFragment(firstByte, payload, length, receivedAt);
+        if (this.#due) {
+          if (!this.#deliverDue(index === lastMessage)) return this.#waitAt(payload + length);
+          message.read(memory, receivedAt);
+        }
+      }
+    }
+    if (!this.#stopped) this.#afterFrames(end);
+    return end;
+  }
+
+  /** What stands behind the complete frames: nothing, a wrong byte, or a frame whose end is missing. */
+  #afterFrames(end: number): void {
+    // No callback can have started another walk, so the registers are still those of this one (lease rule 4).
+    const { registers } = this.#codec;
+    this.#fragment = registers[Register.fragment];
+    this.#utf8 = registers[Register.utf8];
+    const at = registers[Register.consumed];
+    const header = registers[Register.pendingHeader];
+    if (header === 0) {
+      if (registers[Register.error] !== FrameError.none) this.#fail(frameError(registers[Register.error]));
+      else this.#keepTail(at, end, 0);
+      return;
+    }
+
+    const firstByte = registers[Register.pendingFirstByte];
+    const length =
+      (registers[Register.pendingLengthHigh] >>> 0) * 2 ** 32 + (registers[Register.pendingLength] >>> 0);
+    if ((firstByte & CONTROL) === 0) {
+      // Too large a size is wrong in the header already, before any byte of the payload.
+      const total = length + ((firstByte & OPCODE_MASK) === Opcode.continuation ? this.#assembly.length : 0);
+      if (total > this.#maxMessageSize) {
+        this.#fail(messageTooLarge(total, this.#maxMessageSize));
+        return;
+      }
+    }
+    if (registers[Register.error] !== FrameError.none) {
+      this.#fail(frameError(registers[Register.error]));
+    } else if (length > LARGE_FRAME) {
+      this.#beginLargeFrame(firstByte, length, at + header, end);
+    } else {
+      this.#keepTail(at, end, registers[Register.processed]);
+    }
+  }
+
+  #fail(error: ProtocolError): void {
+    this.stop();
+    this.#events.onError(this.#owner, error);
+  }
+
+  // --------------------------------------------------------------------------------------- control frames
+
+  /**
+   * RFC 6455 §5.5.2: "as soon as is practical", so before the messages of the same read take their time. What
+   * stands behind a Close frame, or behind a message that will be refused, is not answered.
+   */
+  #answerPings(count: number): void {
+    const { frameTable, memory } = this.#codec;
+    let seen = 0;
+    let messageSize = this.#due ? 0 : this.#assembly.length;
+    for (let index = 0; index < count; index++) {
+      const start = frameTable[2 * index];
+      const end = this.#endOfFrame(index);
+      const firstByte = (frameTable[2 * index + 1] >>> FLAGS_SHIFT) & 0xff;
+      const opcode = firstByte & OPCODE_MASK;
+      if (opcode === Opcode.close) break;
+      if (opcode === Opcode.ping) {
+        seen++;
+        if (seen > this.#answered) this.#events.answerPing(this.#owner, memory.subarray(start, end));
+      } else if (opcode !== Opcode.pong) {
+        messageSize += end - start;
+        if (messageSize > this.#maxMessageSize) break;
+        if (firstByte & FIN) messageSize = 0;
+      }
+    }
+    this.#answered = Math.max(seen, this.#answered);
+  }
+
+  #controlFrame(opcode: number, start: number, length: number): void {
+    const payload = this.#codec.memory.subarray(start, start + length);
+    if (opcode === Opcode.ping) {
+      this.#answered--;
+      this.#events.onPing(this.#owner, payload);
+    } else if (opcode === Opcode.pong) {
+      this.#events.onPong(this.#owner, payload);
+    } else {
+      const status = parseClosePayload(payload);
+      if ('error' in status) {
+        this.#fail(status.error);
+      } else {
+        this.stop();
+        this.#events.onClose(this.#owner, status);
+      }
+    }
+  }
+
+  // ------------------------------------------------------------------------- what must wait for more bytes
+
+  /** Delivery stops in front of a message; what follows is parsed again when it goes on. */
+  #waitAt(rest: number): number {
+    if (this.#blocked === 0) {
+      this.#blocked = NO_LISTENER;
+      this.#events.onBlocked(this.#owner);
+    }
+    this.#fragment = 0;
+    this.#utf8 = 0;
+    this.#releaseTail();
+    return rest;
+  }
+
+  #endOfFrame(index: number): number {
+    const { frameTable } = this.#codec;
+    return frameTable[2 * index] + (frameTable[2 * index + 1] & LENGTH_MASK);
+  }
+
+  /** Moves [start, end) out of the memory of this read, to where the next one continues. */
+  #keepTail(start: number, end: number, processed: number): void {
+    this.#tail = end - start;
+    this.#processed = processed;
+    if (this.#tail === 0) {
+      this.#releaseTail();
+      return;
+    }
+    const { memory, slabs } = this.#codec;
+    if (this.#slab === 0) this.#slab = slabs.take();
+    if (this.#slab !== 0) {
+      memory.copyWithin(this.#slab, start, end);
+    } else {
+      // Slabs have run out: an ordinary Buffer costs one more copy, nothing else.
+      if (this.#spill.length < this.#tail) this.#spill = Buffer.allocUnsafeSlow(this.#tail);
+      memory.copy(this.#spill, 0, start, end);
+    }
+  }
+
+  /** Puts the tail in front of the bytes at `start`, unless they were read right behind it. */
+  #joinTail(start: number): number {
+    if (this.#slab !== 0 && start === this.#slab + this.#tail) return this.#slab;
+    const { memory } = this.#codec;
+    const joined = start - this.#tail;
+    if (this.#slab !== 0) memory.copyWithin(joined, this.#slab, this.#slab + this.#tail);
+    else this.#spill.copy(memory, joined, 0, this.#tail);
+    return joined;
+  }
+
+  #releaseTail(): void {
+    if (this.#slab !== 0) this.#codec.slabs.give(this.#slab);
+    this.#slab = 0;
+    this.#spill = EMPTY;
+    this.#tail = 0;
+    this.#processed = 0;
+  }
+
+  // ------------------------------------------------------------------------ messages in pieces, RFC 6455 §5.4
+
+  /** A frame of a fragmented message, complete and validated. */
+  #appendFragment(firstByte: number, start: number, length: number, receivedAt: number): void {
+    const total = this.#assembly.length + length;
+    if (total > this.#maxMessageSize) {
+      this.#fail(messageTooLarge(total, this.#maxMessageSize));
+      return;
+    }
+    this.#beginFrame(firstByte, length);
+    this.#assembly.append(this.#codec.memory, start, start + length);
+    // The UTF-8 state is that of the read's end, which may lie in a later message: whether this one is pure
+    // ASCII is not known, only that it is valid.
+    if (firstByte & FIN) this.#messageComplete(UTF8_NON_ASCII, receivedAt);
+  }
+
+  #beginFrame(firstByte: number, length: number): void {
+    const opcode = firstByte & OPCODE_MASK;
+    if (opcode !== Opcode.continuation) this.#assemblyOpcode = opcode;
+    this.#assembly.reserve(length, (firstByte & FIN) !== 0);
+  }
+
+  /** A frame too large for a slab: [start, end) is what has arrived of its payload. */
+  #beginLargeFrame(firstByte: number, length: number, start: number, end: number): void {
+    this.#beginFrame(firstByte, length);
+    this.#frameFirstByte = firstByte;
+    this.#frameLeft = length - (end - start);
+    this.#assembly.append(this.#codec.memory, start, end);
+    this.#releaseTail();
+  }
+
+  /** Bytes of a large frame that were read into linear memory. Returns where the next frame begins. */
+  #appendToFrame(start: number, end: number, receivedAt: number): number {
+    const stop = Math.min(end, start + this.#frameLeft);
+    if (this.#assemblyOpcode === Opcode.text) {
+      this.#utf8 = this.#codec.validateUtf8(start, stop, this.#utf8);
+      if (this.#utf8 === UTF8_INVALID) {
+        this.#fail(frameError(FrameError.invalidUtf8));
+        return end;
+      }
+    }
+    this.#assembly.append(this.#codec.memory, start, stop);
+    this.#frameLeft -= stop - start;
+    if (this.#frameLeft === 0) this.#largeFrameComplete(receivedAt);
+    return stop;
+  }
+
+  /** Bytes of a large frame that were read into the assembly itself. Returns how many followed it, moved to scratch. */
+  #landedInAssembly(count: number, receivedAt: number): number {
+    const assembly = this.#assembly;
+    const own = Math.min(count, this.#frameLeft);
+    const excess = count - own;
+    assembly.length += own;
+    this.#frameLeft -= own;
+    if (excess > 0) {
+      assembly.buffer.copy(this.#codec.memory, SCRATCH_READ, assembly.length, assembly.length + excess);
+    }
+    if (this.#frameLeft === 0) this.#largeFrameComplete(receivedAt);
+    return excess;
+  }
+
+  #largeFrameComplete(receivedAt: number): void {
+    this.#fragment = this.#assemblyOpcode;
+    if ((this.#frameFirstByte & FIN) === 0) return;
+    if (this.#assemblyOpcode === Opcode.text && this.#utf8 & UTF8_MISSING) {
+      this.#fail(frameError(FrameError.invalidUtf8));
+      return;
+    }
+    this.#fragment = 0;
+    this.#messageComplete(this.#utf8, receivedAt);
+  }
+
+  #messageComplete(utf8: number, receivedAt: number): void {
+    this.#due = true;
+    this.#dueAt = receivedAt;
+    if (this.#assemblyOpcode === Opcode.binary) this.#dueKind = Kind.binary;
+    else this.#dueKind = utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
+  }
+
+  /** Delivers the assembled message; false when it has to wait. */
+  #deliverDue(last: boolean): boolean {
+    if (this.#blocked !== 0 || this.#onMessage === undefined) return false;
+    const message = this.#message;
+    const assembly = this.#assembly;
+    this.#due = false;
+    message.read(this.#codec.memory, this.#dueAt);
+    message.pointOwn(this.#dueKind, assembly.buffer, assembly.length, last);
+    try {
+      const result = this.#onMessage(message, this.#owner);
+      if (result !== undefined) warnOfPromise(result);
+    } catch (thrown) {
+      rethrow(thrown);
+    }
+    const taken = message.expire();
+    assembly.clear(!taken);
+    return true;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Blocks of frames on their way into the kernel. A block may be used again only when its bytes have left it:
+ * over tcp that is so when `writableLength` is 0 after `write()`, over TLS when the write's callback comes.
+ * Reusing one earlier sends the next message's bytes in place of this one's.
+ */
+
+import type { Duplex } from 'node:stream';
+import type { Codec } from '../codec/codec.js';
+import type { Outlet } from '../protocol/sender.js';
+
+/** A connection whose peer does not read may hold this many blocks; beyond, its backlog lies in Buffers of its own. */
+const MAX_LEASED_BLOCKS = 4;
+
+interface Write {
+  /** 0 when the bytes were copied. */
+  block: number;
+  length: number;
+}
+
+export class SendQueue<Owner> implements Outlet {
+  readonly #codec: Codec;
+  readonly #socket: Duplex;
+  /** Plain tcp: `writableLength` tells when the kernel has everything. */
+  readonly #tcp: boolean;
+  readonly #onProgress: (owner: Owner) => void;
+  readonly #owner: Owner;
+
+  #inFlight: Write[] = [];
+  #leased = 0;
+  /** Callbacks still to come for writes that are known to be done. */
+  #settled = 0;
+
+  /** Bytes given to `write` in all, and those not yet known to be in the kernel. */
+  written = 0;
+  pending = 0;
+
+  /** `onProgress` is called when bytes that had to wait have left. */
+  constructor(codec: Codec, socket: Duplex, tcp: boolean, onProgress: (owner: Owner) => void, owner: Owner) {
+    this.#codec = codec;
+    this.#socket = socket;
+    this.#tcp = tcp;
+    this.#onProgress = onProgress;
+    this.#owner = owner;
+  }
+
+  write(block: number, length: number): boolean {
+    const mayLease = block !== this.#codec.stagingBlock && this.#leased < MAX_LEASED_BLOCKS;
+    const view = this.#codec.memory.subarray(block, block + length);
+    this.written += length;
+
+    // Over tcp the kernel nearly always takes the bytes at once; only a backlog needs them to stay.
+    if (this.#tcp && this.pending === 0 && mayLease) {
+      this.#socket.write(view, this.#onWritten);
+      if (this.#socket.writableLength === 0) {
+        this.#settled++;
+        return true;
+      }
+    } else {
+      this.#socket.write(mayLease ? view : Buffer.from(view), this.#onWritten);
+    }
+    this.pending += length;
+    if (mayLease) this.#leased++;
+    this.#inFlight.push({ block: mayLease ? block : 0, length });
+    return !mayLease;
+  }
+
+  readonly #onWritten = (): void => {
+    if (this.#settled > 0) {
+      this.#settled--;
+      return;
+    }
+    const done = this.#inFlight.shift();
+    if (done === undefined) return;
+    this.pending -= done.length;
+    if (done.block !== 0) {
+      this.#leased--;
+      this.#codec.sendBlocks.give(done.block);
+    }
+    this.#onProgress(this.#owner);
+  };
+}

@@ -1,0 +1,127 @@
+/** The map of linear memory, written twice: for the module in assembly/, for its host in src/codec/layout.ts. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { Codec } from '../../src/codec/codec.js';
+import * as layout from '../../src/codec/layout.js';
+
+const PAGE = 0x1_0000;
+
+/** A constant's value: numbers, names of earlier constants, parentheses, + - * / << in 32 bits as the module has them. */
+function evaluate(expression: string, known: ReadonlyMap<string, number>): number {
+  const tokens: string[] = expression.match(/0x[0-9a-f]+|\d+|\w+|<<|[-+*/()]/gi) ?? [];
+  const binary = (operators: string[], operand: () => number): number => {
+    let value = operand();
+    while (operators.includes(tokens[0])) {
+      const operator = tokens.shift();
+      const right = operand();
+      if (operator === '+') value += right;
+      else if (operator === '-') value -= right;
+      else if (operator === '*') value *= right;
+      else if (operator === '/') value = Math.trunc(value / right);
+      else value <<= right;
+    }
+    return value;
+  };
+  const sum = (): number => binary(['<<'], () => binary(['+', '-'], () => binary(['*', '/'], atom)));
+  const atom = (): number => {
+    const token = tokens.shift() ?? assert.fail(`"${expression}" ends early`);
+    if (token === '-') return -atom();
+    if (token === '(') {
+      const value = sum();
+      assert.equal(tokens.shift(), ')');
+      return value;
+    }
+    return /^\d/.test(token) ? Number(token) : (known.get(token) ?? assert.fail(`"${token}" is not known`));
+  };
+  const value = sum();
+  assert.deepEqual(tokens, [], expression);
+  return value;
+}
+
+/** The constants of a file of assembly/, in order. */
+function constantsOf(file: string): ReadonlyMap<string, number> {
+  const source = readFileSync(new URL(`../../assembly/${file}`, import.meta.url), 'utf8');
+  const constants = new Map<string, number>();
+  for (const [, name, expression] of source.matchAll(/^(?:export )?const (\w+): [iu]32 = ([^;]+);/gm)) {
+    constants.set(name, evaluate(expression, constants));
+  }
+  return constants;
+}
+
+/** `pendingLengthHigh` as the module writes it: `PENDING_LENGTH_HIGH`. */
+const upperCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+
+describe('the map of linear memory', () => {
+  const map = constantsOf('layout.ts');
+  const frame = constantsOf('frame.ts');
+  const utf8 = constantsOf('utf8.ts');
+  const mirror = new Map(Object.entries(layout).filter(([, value]) => typeof value === 'number'));
+
+  test('every region and size of assembly/layout.ts is the same in src/codec/layout.ts', () => {
+    assert.ok(map.size >= 12, 'the constants were found');
+    for (const [name, value] of map) assert.equal(mirror.get(name), value, name);
+  });
+
+  test('every constant of src/codec/layout.ts has its counterpart in assembly/', () => {
+    const counterparts = new Map([
+      ...map,
+      ...utf8,
+      ['FLAGS_SHIFT', frame.get('FLAGS_SHIFT')],
+      ['FLAG_ASCII', frame.get('ASCII')],
+      ['LENGTH_MASK', 2 ** (frame.get('FLAGS_SHIFT') ?? 0) - 1],
+      ['SCRATCH_READ', layout.SCRATCH + layout.SLAB_SIZE - layout.READ_SIZE],
+    ]);
+    for (const [name, value] of mirror) assert.equal(value, counterparts.get(name), name);
+  });
+
+  test('registers and errors have the same numbers on both sides', () => {
+    for (const [name, index] of Object.entries(layout.Register)) {
+      assert.equal(frame.get(upperCase(name)), index * 4, name);
+    }
+    for (const [name, value] of Object.entries(layout.FrameError)) {
+      assert.equal(frame.get(upperCase(name)), value, name);
+    }
+  });
+
+  test('the memory the module was compiled for is the one that is made', () => {
+    const { options } = JSON.parse(readFileSync(new URL('../../asconfig.json', import.meta.url), 'utf8'));
+    assert.equal(options.initialMemory, layout.MEMORY_PAGES);
+    assert.equal(options.maximumMemory, layout.MEMORY_PAGES);
+    assert.equal(new Codec().memory.length, layout.MEMORY_PAGES * PAGE);
+  });
+
+  test('regions do not overlap, and the last page stays free for loads past a payload', () => {
+    const regions: [name: string, start: number, size: number][] = [
+      ['registers', layout.REGISTERS, Object.keys(layout.Register).length * 4],
+      ['masking keys', layout.MASKING_KEYS, layout.MASKING_KEYS_SIZE],
+      ['frame table', layout.FRAME_TABLE, layout.FRAME_TABLE_SIZE],
+      ['scratch', layout.SCRATCH, layout.SLAB_SIZE],
+      ['send blocks', layout.SEND_BLOCKS, layout.SEND_BLOCK_SIZE * layout.SEND_BLOCK_COUNT],
+      ['slabs', layout.SLABS, layout.SLAB_SIZE * layout.SLAB_COUNT],
+      ['last page', (layout.MEMORY_PAGES - 1) * PAGE, PAGE],
+    ];
+    for (const [i, [name, start, size]] of regions.entries()) {
+      assert.equal(start % 16, 0, `${name} is aligned`);
+      assert.ok(size > 0, name);
+      const end = regions[i + 1]?.[1] ?? layout.MEMORY_PAGES * PAGE;
+      assert.ok(start + size <= end, `${name} ends before what follows`);
+    }
+    assert.ok(layout.SLAB_COUNT >= 1);
+  });
+
+  test('a slab holds a whole read behind as much kept before it, and the table the shortest frames of both', () => {
+    assert.ok(layout.SLAB_SIZE >= 2 * layout.READ_SIZE);
+    assert.equal(layout.SCRATCH_READ, layout.SCRATCH + layout.SLAB_SIZE - layout.READ_SIZE);
+    assert.equal(layout.FRAME_TABLE_SIZE / 8, layout.SLAB_SIZE / 2);
+    // A length of a frame that lies in a slab, and the flags of any frame, have room in one word.
+    assert.ok(layout.SLAB_SIZE <= layout.LENGTH_MASK);
+    assert.ok((layout.FLAG_ASCII | 0xff) << layout.FLAGS_SHIFT > 0);
+  });
+
+  test("the module's own data lies below the registers", () => {
+    const { memory } = new Codec();
+    const above = memory.subarray(layout.REGISTERS, layout.SCRATCH);
+    assert.ok(above.every((byte) => byte === 0));
+  });
+});

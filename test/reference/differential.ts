@@ -1,0 +1,222 @@
+/**
+ * Our receiver beside the reference: the same bytes into both, in pieces into ours, and what they tell compared.
+ *
+ * Ours is driven as a socket drives it: the place of the next read is asked for when the one before is done, and
+ * other connections use the shared scratch, frame table and registers in between, here with bytes that would show.
+ */
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { Codec } from '../../src/codec/codec.js';
+import { Receiver, type ReceiverEvents } from '../../src/protocol/receiver.js';
+import { cutUp, type Split, type WireStream } from '../arbitraries/wire.js';
+import { type Event, receive } from './receiver.js';
+
+/** The ways in: reads into our memory, or bytes that landed elsewhere. */
+export type Way = 'read' | 'feed';
+
+/** Whether incomplete frames find a slab, or must do without. */
+export type Slabs = 'free' | 'taken';
+
+export interface Scenario {
+  stream: WireStream;
+  how: Split;
+  maxMessageSize: number;
+  way: Way;
+  slabs: Slabs;
+}
+
+const codecs: Record<Slabs, Codec> = { free: new Codec(), taken: new Codec() };
+while (codecs.taken.slabs.take() !== 0);
+
+/** What is reported is copied at once: payloads are views, valid during the call. */
+const EVENTS: ReceiverEvents<Observed> = {
+  answerPing: ({ answeredPings }, payload) => {
+    answeredPings.push(Buffer.from(payload));
+  },
+  onPing: ({ events }, payload) => {
+    events.push({ type: 'ping', data: Buffer.from(payload) });
+  },
+  onPong: ({ events }, payload) => {
+    events.push({ type: 'pong', data: Buffer.from(payload) });
+  },
+  onClose: ({ events }, { code, reason }) => {
+    events.push({ type: 'close', code, reason });
+  },
+  onError: ({ events }, { code, closeCode = 0 }) => {
+    events.push({ type: 'error', code, closeCode });
+  },
+  onBlocked: () => {},
+  onCaughtUp: () => {},
+};
+
+/** One receiver of ours, and all that it reports. */
+export class Observed {
+  readonly events: Event[] = [];
+  readonly answeredPings: Buffer[] = [];
+  readonly receiver: Receiver<Observed>;
+  /** What `isLastInRead` said of each message of the read under way. */
+  lastInRead: boolean[] = [];
+  /** Called within the listener, after each message. */
+  onEachMessage: (index: number) => void = () => {};
+  readonly #codec: Codec;
+  #messages = 0;
+  #target: Buffer;
+
+  constructor(codec: Codec, maxMessageSize: number) {
+    this.#codec = codec;
+    this.receiver = new Receiver<Observed>(codec, this, EVENTS, { maxMessageSize });
+    this.#target = this.receiver.readTarget();
+  }
+
+  listen(): void {
+    this.receiver.listen((message, owner) => {
+      assert.equal(owner, this);
+      const { isText, byteLength, byteOffset, buffer, isLastInRead } = message;
+      const inPlace = Buffer.from(buffer.subarray(byteOffset, byteOffset + byteLength));
+      if (isText) assert.equal(message.text(), inPlace.toString('utf8'));
+      // Taken for keeps, looked at, or left alone: what becomes of the memory differs.
+      const data = [() => message.copy(), () => Buffer.from(message.bytes), () => inPlace][
+        this.#messages % 3
+      ]();
+      this.events.push({ type: 'message', isText, data });
+      this.lastInRead.push(isLastInRead);
+      this.onEachMessage(this.#messages++);
+    });
+  }
+
+  /** These bytes arrive, in as many reads as the places for them need. */
+  arrive(piece: Buffer, way: Way): void {
+    if (way === 'feed') {
+      this.receiver.feed(piece, 1);
+      this.#disturb();
+      return;
+    }
+    for (let at = 0; at < piece.length; ) {
+      const count = piece.copy(this.#target, 0, at);
+      this.lastInRead = [];
+      this.receiver.received(count, 1);
+      this.#target = this.receiver.readTarget();
+      this.#checkLastInRead();
+      this.#disturb();
+      at += count;
+    }
+  }
+
+  /** Only the last message of a read says that it is the last; after the end nobody asks. */
+  #checkLastInRead(): void {
+    const ended = ['close', 'error'].includes(this.events.at(-1)?.type ?? '');
+    if (this.receiver.paused || ended) return;
+    assert.deepEqual(
+      this.lastInRead,
+      this.lastInRead.map((_, i) => i === this.lastInRead.length - 1),
+      'isLastInRead of the messages of one read',
+    );
+  }
+
+  /** Other connections read meanwhile: what is shared belongs to them (lease rules 2 and 4). */
+  #disturb(): void {
+    this.#codec.scratch.fill(0x83, 0, 300);
+    this.#codec.memory.fill(0x83, this.#codec.scratch.byteOffset - 300, this.#codec.scratch.byteOffset);
+    this.#codec.frameTable.fill(-1, 0, 64);
+    this.#codec.registers.fill(-1);
+  }
+}
+
+/** What both should tell, as far as the bytes go. */
+export function expectSame(observed: Observed, bytes: Uint8Array, maxMessageSize: number): void {
+  const expected = receive(bytes, { maxMessageSize });
+  assert.deepEqual(observed.events, expected);
+  // §5.5.2: every Ping is answered, and nothing else, however its bytes arrived.
+  const pings = expected.flatMap((event) => (event.type === 'ping' ? [event.data] : []));
+  assert.deepEqual(observed.answeredPings, pings, 'pings answered');
+}
+
+/** The whole scenario; for short streams what is told is compared after every piece as well. */
+export function compare({ stream, how, maxMessageSize, way, slabs }: Scenario): void {
+  const codec = codecs[slabs];
+  const { available } = codec.slabs;
+  const observed = new Observed(codec, maxMessageSize);
+  observed.listen();
+  let arrived = 0;
+  for (const piece of cutUp(stream, how)) {
+    observed.arrive(piece, way);
+    arrived += piece.length;
+    if (stream.bytes.length < 300) {
+      expectSame(observed, stream.bytes.subarray(0, arrived), maxMessageSize);
+    }
+  }
+  expectSame(observed, stream.bytes, maxMessageSize);
+  observed.receiver.stop();
+  assert.equal(codec.slabs.available, available, 'slabs given back');
+}
+
+/** What the application does while the bytes arrive: one entry for a message or a piece, then from the start again. */
+export interface Flow {
+  /** Pieces that arrive before anybody listens. */
+  listenAfter: number;
+  /** Whether the listener pauses at a message. */
+  pauseAt: readonly boolean[];
+  /** What happens after a piece. */
+  after: readonly ('nothing' | 'resume' | 'turn' | 'resume and turn' | 'pause')[];
+}
+
+/** The same bytes and the same result, with delivery paused and resumed on the way. */
+export async function compareWithPauses(scenario: Scenario, flow: Flow): Promise<void> {
+  const { stream, how, maxMessageSize, way, slabs } = scenario;
+  const codec = codecs[slabs];
+  const { available } = codec.slabs;
+  const observed = new Observed(codec, maxMessageSize);
+  const { receiver } = observed;
+  observed.onEachMessage = (index) => {
+    assert.ok(!receiver.paused, 'nothing is delivered while paused');
+    if (flow.pauseAt.length > 0 && flow.pauseAt[index % flow.pauseAt.length]) receiver.pause();
+  };
+  for (const [i, piece] of cutUp(stream, how).entries()) {
+    if (i === flow.listenAfter) observed.listen();
+    observed.arrive(piece, way);
+    const next = flow.after.length > 0 ? flow.after[i % flow.after.length] : 'nothing';
+    if (next === 'pause') receiver.pause();
+    if (next.startsWith('resume')) receiver.resume();
+    if (next.endsWith('turn')) await setImmediate();
+  }
+  observed.listen();
+  // Each turn delivers at least up to the next message that pauses.
+  do {
+    receiver.resume();
+    await setImmediate();
+  } while (receiver.paused);
+  expectSame(observed, stream.bytes, maxMessageSize);
+  receiver.stop();
+  assert.equal(codec.slabs.available, available, 'slabs given back');
+}
+
+/** Several connections of one thread: their pieces arrive in turns. */
+export function compareInTurns(scenarios: readonly Scenario[]): void {
+  const codec = codecs.free;
+  const { available } = codec.slabs;
+  const connections = scenarios.map((scenario) => {
+    const observed = new Observed(codec, scenario.maxMessageSize);
+    observed.listen();
+    return { scenario, observed, pieces: cutUp(scenario.stream, scenario.how) };
+  });
+  while (connections.some(({ pieces }) => pieces.length > 0)) {
+    for (const { observed, pieces, scenario } of connections) {
+      const piece = pieces.shift();
+      if (piece !== undefined) observed.arrive(piece, scenario.way);
+    }
+  }
+  for (const { scenario, observed } of connections) {
+    expectSame(observed, scenario.stream.bytes, scenario.maxMessageSize);
+    observed.receiver.stop();
+  }
+  assert.equal(codec.slabs.available, available, 'slabs given back');
+}
+
+/** A scenario for people: what to send, and in which pieces. */
+export function describe({ stream, how, maxMessageSize, way, slabs }: Scenario): string {
+  const pieces = cutUp(stream, how).map((piece) =>
+    piece.length > 200 ? `${piece.toString('hex', 0, 40)}… (${piece.length} bytes)` : piece.toString('hex'),
+  );
+  const shown = pieces.length > 200 ? [...pieces.slice(0, 200), `… (${pieces.length} pieces)`] : pieces;
+  return `${shown.join(' | ')}\n  maxMessageSize ${maxMessageSize}, by ${way}, slabs ${slabs}`;
+}
