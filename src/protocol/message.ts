@@ -3,11 +3,8 @@
  * allocates nothing until a view, a string or a copy is asked for.
  */
 
+import { Kind } from '../codec/layout.js';
 import { UsageError } from '../errors.js';
-
-/** What the cursor points at. */
-export const Kind = { expired: 0, binary: 1, text: 2, asciiText: 3 } as const;
-export type Kind = (typeof Kind)[keyof typeof Kind];
 
 /** Node's own decoders without the argument checks; the documented `toString` costs a fifth more. */
 interface FastDecoders {
@@ -33,7 +30,8 @@ const utf8: (this: Buffer, start: number, end: number) => string =
  * just then: keep what `text()`, `json()` or `copy()` returned, never the cursor).
  */
 export class Message {
-  #kind: Kind = Kind.expired;
+  /** One of `Kind`; none when expired. */
+  #kind: number = Kind.none;
   #buffer: Buffer;
   #offset = 0;
   #length = 0;
@@ -50,24 +48,24 @@ export class Message {
 
   /** True for a text message (opcode 1), false for a binary one (opcode 2). */
   get isText(): boolean {
-    if (this.#kind === Kind.expired) throw expired();
+    if (this.#kind === Kind.none) throw expired();
     return this.#kind !== Kind.binary;
   }
 
   /** Length of the message in bytes. */
   get byteLength(): number {
-    if (this.#kind === Kind.expired) throw expired();
+    if (this.#kind === Kind.none) throw expired();
     return this.#length;
   }
 
   /** The memory the message lies in, from `byteOffset` for `byteLength` bytes. Reading there allocates nothing. */
   get buffer(): Buffer {
-    if (this.#kind === Kind.expired) throw expired();
+    if (this.#kind === Kind.none) throw expired();
     return this.#buffer;
   }
 
   get byteOffset(): number {
-    if (this.#kind === Kind.expired) throw expired();
+    if (this.#kind === Kind.none) throw expired();
     return this.#offset;
   }
 
@@ -77,7 +75,7 @@ export class Message {
    * its own, and asking for its `bytes` makes it the application's to keep.
    */
   get bytes(): Uint8Array {
-    if (this.#kind === Kind.expired) throw expired();
+    if (this.#kind === Kind.none) throw expired();
     this.#taken = true;
     return this.#buffer.subarray(this.#offset, this.#offset + this.#length);
   }
@@ -86,7 +84,7 @@ export class Message {
   text(): string {
     const kind = this.#kind;
     if (kind === Kind.asciiText) return latin1.call(this.#buffer, this.#offset, this.#offset + this.#length);
-    if (kind === Kind.expired) throw expired();
+    if (kind === Kind.none) throw expired();
     return utf8.call(this.#buffer, this.#offset, this.#offset + this.#length);
   }
 
@@ -100,7 +98,7 @@ export class Message {
 
   /** The message in a Buffer that is the application's to keep. Large messages are handed over, not copied. */
   copy(): Buffer {
-    if (this.#kind === Kind.expired) throw expired();
+    if (this.#kind === Kind.none) throw expired();
     const end = this.#offset + this.#length;
     if (this.#ownBuffer) {
       this.#taken = true;
@@ -113,42 +111,47 @@ export class Message {
 
   /** When the read that completed the message returned: `performance.now()`, in ms. */
   get receivedAt(): number {
-    if (this.#kind === Kind.expired) throw expired();
+    if (this.#kind === Kind.none) throw expired();
     return this.#receivedAt;
   }
 
   /** True when no further message came with the same read: the moment to act on a batch. */
   get isLastInRead(): boolean {
-    if (this.#kind === Kind.expired) throw expired();
+    if (this.#kind === Kind.none) throw expired();
     return this.#last;
   }
 
-  /** @internal The read whose messages follow. */
+  /** @internal The read whose messages follow: the memory it is in, and when it returned. */
   read(memory: Buffer, receivedAt: number): void {
     this.#buffer = memory;
     this.#receivedAt = receivedAt;
+    this.#last = false;
     this.#ownBuffer = false;
   }
 
   /** @internal A message in the memory that `read` named. */
-  point(kind: Kind, offset: number, length: number, last: boolean): void {
+  point(kind: number, offset: number, length: number): void {
     this.#kind = kind;
     this.#offset = offset;
     this.#length = length;
-    this.#last = last;
   }
 
   /** @internal A message in a buffer of its own, at its start. */
-  pointOwn(kind: Kind, buffer: Buffer, length: number, last: boolean): void {
-    this.point(kind, 0, length, last);
+  pointOwn(kind: number, buffer: Buffer, length: number): void {
+    this.point(kind, 0, length);
     this.#buffer = buffer;
     this.#ownBuffer = true;
     this.#taken = false;
   }
 
+  /** @internal No message follows in this read. */
+  markLast(): void {
+    this.#last = true;
+  }
+
   /** @internal The callback has returned. Says whether the application took the message's own buffer. */
   expire(): boolean {
-    this.#kind = Kind.expired;
+    this.#kind = Kind.none;
     return this.#taken;
   }
 }

@@ -12,9 +12,11 @@
 
 import type { Codec } from '../codec/codec.js';
 import {
-  FLAG_ASCII,
-  FLAGS_SHIFT,
+  FIRST_BYTE_SHIFT,
   FrameError,
+  KIND_MASK,
+  KIND_SHIFT,
+  Kind,
   LENGTH_MASK,
   READ_SIZE,
   Register,
@@ -28,7 +30,7 @@ import { Assembly, NEXT_HEADER } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
 import { frameError, messageTooLarge } from './frame-error.js';
-import { Kind, Message } from './message.js';
+import { Message } from './message.js';
 import { CONTROL, FIN, OPCODE_MASK, Opcode } from './opcode.js';
 
 /**
@@ -59,12 +61,14 @@ export interface ReceiverEvents<Owner> {
   onCaughtUp(owner: Owner): void;
 }
 
-const WHOLE_TEXT = FIN | Opcode.text;
-const WHOLE_BINARY = FIN | Opcode.binary;
-
-/** Why nothing is delivered; both may hold at once. */
+/** Why nothing is delivered; several may hold at once. */
 const PAUSED = 1;
 const NO_LISTENER = 2;
+/** There is no listener, and a message waits for one: reading has been stopped. */
+const STARVED = 4;
+const STOPPED = 8;
+/** Without a listener alone, frames are still read: Pings are answered until a message is due. */
+const HOLDING = PAUSED | STARVED | STOPPED;
 
 /** Where the read under way will land. */
 const IN_SCRATCH = 0;
@@ -103,12 +107,13 @@ export class Receiver<Owner> {
   #frameLeft = 0;
   /** The assembly holds a whole message, yet to be delivered. */
   #due = false;
-  #dueKind: Kind = Kind.expired;
+  #dueKind: number = Kind.none;
   #dueAt = 0;
 
   #landing = IN_SCRATCH;
-  #stopped = false;
-  #blocked = 0;
+  /** When the bytes being parsed were read. */
+  #receivedAt = 0;
+  #blocked = NO_LISTENER;
   #backlog: Held[] = [];
   #drainScheduled = false;
   /** Pings in bytes yet to be walked that have been answered already. */
@@ -135,7 +140,7 @@ export class Receiver<Owner> {
    */
   readTarget(): Buffer {
     const { memory, scratch } = this.#codec;
-    if (this.#backlog.length === 0 && !this.#stopped) {
+    if (this.#backlog.length === 0 && !this.#stopped()) {
       // Text has to pass through linear memory, where it is validated; binary has not.
       if (this.#frameLeft > 0 && this.#assemblyOpcode === Opcode.binary) {
         this.#landing = IN_ASSEMBLY;
@@ -157,11 +162,12 @@ export class Receiver<Owner> {
    * `performance.now()` gives it. Ask for the next target afterwards.
    */
   received(count: number, receivedAt: number): void {
-    if (this.#stopped) return;
+    if (this.#stopped()) return;
     const landing = this.#landing;
     this.#landing = IN_SCRATCH;
     if (landing === IN_ASSEMBLY) {
-      const excess = this.#landedInAssembly(count, receivedAt);
+      this.#receivedAt = receivedAt;
+      const excess = this.#landedInAssembly(count);
       if (this.#frameLeft === 0) this.#accept(SCRATCH_READ, SCRATCH_READ + excess, receivedAt);
     } else {
       const start = landing === IN_SLAB ? this.#slab + this.#tail : SCRATCH_READ;
@@ -171,7 +177,7 @@ export class Receiver<Owner> {
 
   /** Bytes that landed elsewhere: behind the response head, or in a stream that cannot read into our memory. */
   feed(bytes: Uint8Array, receivedAt: number): void {
-    for (let at = 0; at < bytes.length && !this.#stopped; at += READ_SIZE) {
+    for (let at = 0; at < bytes.length && !this.#stopped(); at += READ_SIZE) {
       const piece = bytes.subarray(at, at + READ_SIZE);
       if (this.#mustWait()) {
         // Scratch may be in use: by a walk that this call came from.
@@ -188,7 +194,8 @@ export class Receiver<Owner> {
   /** Sets or removes the listener. Without one, messages wait. */
   listen(onMessage: MessageListener<Owner> | undefined): void {
     this.#onMessage = onMessage;
-    if (onMessage !== undefined) this.#unblock(NO_LISTENER);
+    if (onMessage === undefined) this.#blocked |= NO_LISTENER;
+    else this.#unblock(NO_LISTENER | STARVED);
   }
 
   /** Nothing is delivered until `resume()`. What is read meanwhile is kept. */
@@ -214,7 +221,7 @@ export class Receiver<Owner> {
 
   /** Nothing is delivered any more, and what is undelivered is discarded (lease rule 6). */
   stop(): void {
-    this.#stopped = true;
+    this.#blocked |= STOPPED;
     this.#due = false;
     this.#backlog = [];
     this.#releaseTail();
@@ -222,18 +229,22 @@ export class Receiver<Owner> {
   }
 
   #unblock(reason: number): void {
-    if ((this.#blocked & reason) === 0) return;
+    const held = this.#blocked & HOLDING;
     this.#blocked &= ~reason;
-    if (this.#blocked === 0) this.#scheduleDrain();
+    if (held !== 0 && (this.#blocked & HOLDING) === 0) this.#scheduleDrain();
+  }
+
+  #stopped(): boolean {
+    return (this.#blocked & STOPPED) !== 0;
   }
 
   #mustWait(): boolean {
-    return this.#blocked !== 0 || this.#backlog.length > 0 || this.#codec.walking;
+    return (this.#blocked & HOLDING) !== 0 || this.#backlog.length > 0 || this.#codec.walking;
   }
 
   #hold(bytes: Buffer, receivedAt: number): void {
     this.#backlog.push({ bytes, receivedAt });
-    if (this.#blocked === 0) this.#scheduleDrain();
+    if ((this.#blocked & HOLDING) === 0) this.#scheduleDrain();
   }
 
   #scheduleDrain(): void {
@@ -251,18 +262,18 @@ export class Receiver<Owner> {
     // A message that is due but has nothing behind it is delivered by a walk over no bytes.
     if (this.#due && this.#backlog.length === 0)
       this.#backlog.push({ bytes: EMPTY, receivedAt: this.#dueAt });
-    while (this.#backlog.length > 0 && this.#blocked === 0 && !this.#stopped) {
+    while (this.#backlog.length > 0 && (this.#blocked & HOLDING) === 0) {
       const held = this.#backlog[0];
       const piece = held.bytes.subarray(0, READ_SIZE);
       const end = SCRATCH_READ + piece.length;
       scratch.set(piece);
       const rest = this.#parse(SCRATCH_READ, end, held.receivedAt);
-      if (this.#stopped) return;
+      if (this.#stopped()) return;
       held.bytes = held.bytes.subarray(piece.length);
       if (rest < end) held.bytes = Buffer.concat([memory.subarray(rest, end), held.bytes]);
       if (held.bytes.length === 0) this.#backlog.shift();
     }
-    if (this.#blocked === 0 && !this.#stopped) this.#events.onCaughtUp(this.#owner);
+    if ((this.#blocked & HOLDING) === 0) this.#events.onCaughtUp(this.#owner);
   }
 
   // ---------------------------------------------------------------------------------------------- parsing
@@ -276,9 +287,10 @@ export class Receiver<Owner> {
 
   /** Parses [start, end), which follows on what is kept. Returns where undelivered bytes begin; `end` for none. */
   #parse(start: number, end: number, receivedAt: number): number {
-    if (this.#frameLeft > 0) start = this.#appendToFrame(start, end, receivedAt);
+    this.#receivedAt = receivedAt;
+    if (this.#frameLeft > 0) start = this.#appendToFrame(start, end);
     if (this.#tail > 0) start = this.#joinTail(start);
-    if (this.#stopped || this.#frameLeft > 0) return end;
+    if (this.#stopped() || this.#frameLeft > 0) return end;
     this.#codec.walking = true;
     try {
       return this.#walk(start, end, receivedAt);
@@ -296,49 +308,52 @@ export class Receiver<Owner> {
     const count = this.#codec.readFrames(start, end, 0, this.#fragment, this.#utf8, this.#processed);
     const lastMessage = registers[Register.lastMessage];
     if (registers[Register.controls] > 0) this.#answerPings(count);
-    if (this.#due && !this.#deliverDue(lastMessage < 0)) return this.#waitAt(start);
+    if (this.#due && !this.#deliverDue(lastMessage < 0)) return this.#waitAt(start, end);
 
     const message = this.#message;
     const maxMessageSize = this.#maxMessageSize;
     message.read(memory, receivedAt);
     for (let index = 0; index < count; index++) {
-      if (this.#stopped) return end;
       const payload = frameTable[2 * index];
       const word = frameTable[2 * index + 1];
       const length = word & LENGTH_MASK;
-      const flags = word >>> FLAGS_SHIFT;
-      const firstByte = flags & 0xff;
+      const kind = (word >> KIND_SHIFT) & KIND_MASK;
 
-      if (firstByte === WHOLE_BINARY || firstByte === WHOLE_TEXT) {
+      if (kind !== Kind.none) {
+        if (this.#blocked !== 0) return this.#waitAt(index === 0 ? start : this.#endOfFrame(index - 1), end);
         if (length > maxMessageSize) {
           this.#fail(messageTooLarge(length, maxMessageSize));
           return end;
         }
-        if (this.#blocked !== 0 || this.#onMessage === undefined) {
-          return this.#waitAt(index === 0 ? start : this.#endOfFrame(index - 1));
-        }
-        const kind =
-          firstByte === WHOLE_BINARY ? Kind.binary : flags & FLAG_ASCII ? Kind.asciiText : Kind.text;
-        message.point(kind, payload, length, index === lastMessage);
+        message.point(kind, payload, length);
+        if (index === lastMessage) message.markLast();
         try {
-          const result = this.#onMessage(message, this.#owner);
+          const result = this.#onMessage!(message, this.#owner);
           if (result !== undefined) warnOfPromise(result);
         } catch (thrown) {
           rethrow(thrown);
         }
-        message.expire();
-      } else if (firstByte & CONTROL) {
-        this.#controlFrame(firstByte & OPCODE_MASK, payload, length);
       } else {
-        this.#appendFragment(firstByte, payload, length, receivedAt);
-        if (this.#due) {
-          if (!this.#deliverDue(index === lastMessage)) return this.#waitAt(payload + length);
-          message.read(memory, receivedAt);
-        }
+        if (this.#stopped()) return end;
+        message.expire();
+        const rest = this.#otherFrame(word >>> FIRST_BYTE_SHIFT, payload, length, index === lastMessage);
+        if (rest !== 0) return this.#waitAt(rest, end);
+        message.read(memory, receivedAt);
       }
     }
-    if (!this.#stopped) this.#afterFrames(end);
+    message.expire();
+    if (!this.#stopped()) this.#afterFrames(end);
     return end;
+  }
+
+  /** A control frame, or a fragment. Returns where delivery has to wait, or 0. */
+  #otherFrame(firstByte: number, payload: number, length: number, last: boolean): number {
+    if (firstByte & CONTROL) {
+      this.#controlFrame(firstByte & OPCODE_MASK, payload, length);
+      return 0;
+    }
+    this.#appendFragment(firstByte, payload, length);
+    return this.#due && !this.#deliverDue(last) ? payload + length : 0;
   }
 
   /** What stands behind the complete frames: nothing, a wrong byte, or a frame whose end is missing. */
@@ -393,7 +408,7 @@ export class Receiver<Owner> {
     for (let index = 0; index < count; index++) {
       const start = frameTable[2 * index];
       const end = this.#endOfFrame(index);
-      const firstByte = (frameTable[2 * index + 1] >>> FLAGS_SHIFT) & 0xff;
+      const firstByte = frameTable[2 * index + 1] >>> FIRST_BYTE_SHIFT;
       const opcode = firstByte & OPCODE_MASK;
       if (opcode === Opcode.close) break;
       if (opcode === Opcode.ping) {
@@ -428,10 +443,15 @@ export class Receiver<Owner> {
 
   // ------------------------------------------------------------------------- what must wait for more bytes
 
-  /** Delivery stops in front of a message; what follows is parsed again when it goes on. */
-  #waitAt(rest: number): number {
-    if (this.#blocked === 0) {
-      this.#blocked = NO_LISTENER;
+  /**
+   * Delivery stops at a message's border: what follows is parsed again when it goes on, or is discarded when it
+   * never will. Returns where undelivered bytes begin.
+   */
+  #waitAt(rest: number, end: number): number {
+    this.#message.expire();
+    if (this.#stopped()) return end;
+    if ((this.#blocked & HOLDING) === 0) {
+      this.#blocked |= STARVED;
       this.#events.onBlocked(this.#owner);
     }
     this.#fragment = 0;
@@ -485,7 +505,7 @@ export class Receiver<Owner> {
   // ------------------------------------------------------------------------ messages in pieces, RFC 6455 §5.4
 
   /** A frame of a fragmented message, complete and validated. */
-  #appendFragment(firstByte: number, start: number, length: number, receivedAt: number): void {
+  #appendFragment(firstByte: number, start: number, length: number): void {
     const total = this.#assembly.length + length;
     if (total > this.#maxMessageSize) {
       this.#fail(messageTooLarge(total, this.#maxMessageSize));
@@ -495,7 +515,7 @@ export class Receiver<Owner> {
     this.#assembly.append(this.#codec.memory, start, start + length);
     // The UTF-8 state is that of the read's end, which may lie in a later message: whether this one is pure
     // ASCII is not known, only that it is valid.
-    if (firstByte & FIN) this.#messageComplete(UTF8_NON_ASCII, receivedAt);
+    if (firstByte & FIN) this.#messageComplete(UTF8_NON_ASCII);
   }
 
   #beginFrame(firstByte: number, length: number): void {
@@ -514,7 +534,7 @@ export class Receiver<Owner> {
   }
 
   /** Bytes of a large frame that were read into linear memory. Returns where the next frame begins. */
-  #appendToFrame(start: number, end: number, receivedAt: number): number {
+  #appendToFrame(start: number, end: number): number {
     const stop = Math.min(end, start + this.#frameLeft);
     if (this.#assemblyOpcode === Opcode.text) {
       this.#utf8 = this.#codec.validateUtf8(start, stop, this.#utf8);
@@ -525,12 +545,12 @@ export class Receiver<Owner> {
     }
     this.#assembly.append(this.#codec.memory, start, stop);
     this.#frameLeft -= stop - start;
-    if (this.#frameLeft === 0) this.#largeFrameComplete(receivedAt);
+    if (this.#frameLeft === 0) this.#largeFrameComplete();
     return stop;
   }
 
   /** Bytes of a large frame that were read into the assembly itself. Returns how many followed it, moved to scratch. */
-  #landedInAssembly(count: number, receivedAt: number): number {
+  #landedInAssembly(count: number): number {
     const assembly = this.#assembly;
     const own = Math.min(count, this.#frameLeft);
     const excess = count - own;
@@ -539,11 +559,11 @@ export class Receiver<Owner> {
     if (excess > 0) {
       assembly.buffer.copy(this.#codec.memory, SCRATCH_READ, assembly.length, assembly.length + excess);
     }
-    if (this.#frameLeft === 0) this.#largeFrameComplete(receivedAt);
+    if (this.#frameLeft === 0) this.#largeFrameComplete();
     return excess;
   }
 
-  #largeFrameComplete(receivedAt: number): void {
+  #largeFrameComplete(): void {
     this.#fragment = this.#assemblyOpcode;
     if ((this.#frameFirstByte & FIN) === 0) return;
     if (this.#assemblyOpcode === Opcode.text && this.#utf8 & UTF8_MISSING) {
@@ -551,26 +571,27 @@ export class Receiver<Owner> {
       return;
     }
     this.#fragment = 0;
-    this.#messageComplete(this.#utf8, receivedAt);
+    this.#messageComplete(this.#utf8);
   }
 
-  #messageComplete(utf8: number, receivedAt: number): void {
+  #messageComplete(utf8: number): void {
     this.#due = true;
-    this.#dueAt = receivedAt;
+    this.#dueAt = this.#receivedAt;
     if (this.#assemblyOpcode === Opcode.binary) this.#dueKind = Kind.binary;
     else this.#dueKind = utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
   }
 
   /** Delivers the assembled message; false when it has to wait. */
   #deliverDue(last: boolean): boolean {
-    if (this.#blocked !== 0 || this.#onMessage === undefined) return false;
+    if (this.#blocked !== 0) return false;
     const message = this.#message;
     const assembly = this.#assembly;
     this.#due = false;
     message.read(this.#codec.memory, this.#dueAt);
-    message.pointOwn(this.#dueKind, assembly.buffer, assembly.length, last);
+    message.pointOwn(this.#dueKind, assembly.buffer, assembly.length);
+    if (last) message.markLast();
     try {
-      const result = this.#onMessage(message, this.#owner);
+      const result = this.#onMessage!(message, this.#owner);
       if (result !== undefined) warnOfPromise(result);
     } catch (thrown) {
       rethrow(thrown);

@@ -31,13 +31,12 @@ function httpDate(value: string, now: number): number | undefined {
     const parts = form.exec(value)?.groups;
     if (parts === undefined) continue;
     const year = parts.year.length === 2 ? fullYear(Number(parts.year), now) : Number(parts.year);
-    const month = MONTHS.indexOf(parts.month);
     const day = Number(parts.day);
     const date = new Date(0);
     // Not Date.UTC: it takes the years 0 to 99 for 1900 to 1999.
-    date.setUTCFullYear(year, month, day);
+    date.setUTCFullYear(year, MONTHS.indexOf(parts.month), day);
     // 31 February would have become a day of March.
-    if (date.getUTCMonth() !== month || date.getUTCDate() !== day) return undefined;
+    if (date.getUTCDate() !== day) return undefined;
     return date.setUTCHours(Number(parts.hour), Number(parts.minute), Number(parts.second));
   }
   return undefined;

@@ -47,12 +47,14 @@ export class Transport {
   #socket!: Socket;
   #handlers!: TransportHandlers<unknown>;
   #owner: unknown;
+  /** Only while the socket connects: what outlives that must not hold the opening handshake. */
+  #progress: TransportProgress | undefined;
 
   private constructor(secure: boolean) {
     this.secure = secure;
   }
 
-  /** Starts to connect. What fails afterwards comes as `onError` and `onClosed`; bad TLS options reject. */
+  /** Starts to connect. What fails afterwards comes as `onError` and `onClosed`; bad options reject. */
   static async open<Owner>(
     target: Target,
     options: { socket?: SocketOptions; tls?: TlsOptions },
@@ -60,16 +62,28 @@ export class Transport {
     owner: Owner,
     progress: TransportProgress,
   ): Promise<Transport> {
+    // Loaded when first needed: plain connections do without.
+    const tls = target.secure ? await import('node:tls') : undefined;
     const transport = new Transport(target.secure);
     transport.serve(handlers, owner);
+    transport.#progress = progress;
+    transport.#connect(target, options.socket ?? {}, options.tls, tls);
+    return transport;
+  }
+
+  #connect(
+    target: Target,
+    tuning: SocketOptions,
+    tlsOptions: TlsOptions | undefined,
+    tls: typeof import('node:tls') | undefined,
+  ): void {
     const onread: OnReadOpts = {
-      buffer: () => transport.#handlers.readTarget(transport.#owner),
+      buffer: () => this.#handlers.readTarget(this.#owner),
       callback: (count) => {
-        transport.#handlers.received(transport.#owner, count);
+        this.#handlers.received(this.#owner, count);
         return true;
       },
     };
-    const { socket: tuning = {} } = options;
     const address: TcpNetConnectOpts & { onread: OnReadOpts } = {
       host: target.host,
       port: target.port,
@@ -80,36 +94,30 @@ export class Transport {
       autoSelectFamilyAttemptTimeout: tuning.connectionAttemptTimeout ?? 1_000,
       onread,
     };
-
-    let socket: Socket;
-    if (target.secure) {
-      // Loaded when first needed: plain connections do without.
-      const { connect: connectTls } = await import('node:tls');
-      socket = connectTls({
-        // For SNI and the certificate check; an address is not a name (RFC 6066 §3).
-        servername: isIP(target.host) ? undefined : target.host,
-        ALPNProtocols: ['http/1.1'],
-        ...options.tls,
-        ...address,
-      });
-      socket.once('secureConnect', () => progress.onReady());
-    } else {
-      socket = connectTcp(address);
-    }
-    transport.#socket = socket;
+    const socket =
+      tls === undefined
+        ? connectTcp(address)
+        : tls.connect({
+            // For SNI and the certificate check; an address is not a name (RFC 6066 §3).
+            servername: isIP(target.host) ? undefined : target.host,
+            ALPNProtocols: ['http/1.1'],
+            ...tlsOptions,
+            ...address,
+          });
+    this.#socket = socket;
 
     socket.once('lookup', (error) => {
-      if (!error) progress.onLookup();
+      if (!error) this.#progress?.onLookup();
     });
     socket.once('connect', () => {
       applySocketOptions(socket, tuning);
-      progress.onConnect();
-      if (!target.secure) progress.onReady();
+      this.#progress?.onConnect();
+      if (!this.secure) this.#progress?.onReady();
     });
-    socket.on('end', () => transport.#handlers.onEnd(transport.#owner));
-    socket.on('error', (error) => transport.#handlers.onError(transport.#owner, error));
-    socket.on('close', () => transport.#handlers.onClosed(transport.#owner));
-    return transport;
+    if (this.secure) socket.once('secureConnect', () => this.#progress?.onReady());
+    socket.on('end', () => this.#handlers.onEnd(this.#owner));
+    socket.on('error', (error) => this.#handlers.onError(this.#owner, error));
+    socket.on('close', () => this.#handlers.onClosed(this.#owner));
   }
 
   get socket(): Socket {
@@ -120,6 +128,7 @@ export class Transport {
   serve<Owner>(handlers: TransportHandlers<Owner>, owner: Owner): void {
     this.#handlers = handlers as TransportHandlers<unknown>;
     this.#owner = owner;
+    this.#progress = undefined;
   }
 
   /** At once: RST over tcp; over TLS, where Node has no way to send one, the socket is closed. */
