@@ -25,7 +25,7 @@ export function mask(start: usize, end: usize, key: u32, phase: u32): void {
 
   // Fewer than 16 bytes are left. Every step so far was a multiple of 4, so the phase has not moved.
   if (at + 8 <= end) {
-    store<u64>(at, load<u64>(at) ^ ((<u64>word << 32) | <u64>word));
+    store<u64>(at, load<u64>(at) ^ (((<u64>word) << 32) | <u64>word));
     at += 8;
   }
   if (at + 4 <= end) {

@@ -1,21 +1,26 @@
 /**
- * `connect()`: a socket, the opening handshake on it, and the connection that takes over. One deadline covers
- * all of it; whatever goes wrong closes the socket and rejects with a typed error.
+ * `connect()`: a way to the server, the opening handshake on it, and the connection that takes over. One
+ * deadline covers all of it, redirects included; whatever goes wrong closes what was opened and rejects with a
+ * typed error.
  */
 
-import { isIP } from 'node:net';
 import { sharedCodec } from './codec/codec.js';
 import {
   Connection,
   type ConnectionHandlers,
   type ConnectionLimits,
   type HandshakeReport,
+  type Redirect,
 } from './connection.js';
-import { HandshakeError, HeartwireError, UsageError } from './errors.js';
+import { type FailedResponse, HandshakeError, HeartwireError, UsageError } from './errors.js';
 import { type OpeningRequest, openingRequest, verifyResponse } from './protocol/opening-handshake.js';
-import { ResponseReader } from './protocol/response-reader.js';
-import type { SocketOptions } from './transport/socket-options.js';
-import { type TlsOptions, Transport, type TransportHandlers } from './transport/transport.js';
+import { type Response, ResponseReader } from './protocol/response-reader.js';
+import { retryAfter } from './protocol/retry-after.js';
+import type { CreateConnection } from './transport/foreign-stream.js';
+import { Route } from './transport/route.js';
+import { checkSocketOptions, type SocketOptions } from './transport/socket-options.js';
+import type { TlsOptions } from './transport/tls-client.js';
+import type { Transport, TransportHandlers } from './transport/transport.js';
 
 export interface ConnectOptions extends ConnectionHandlers, Partial<ConnectionLimits> {
   /** Subprotocols to offer, the preferred one first. */
@@ -24,14 +29,33 @@ export interface ConnectOptions extends ConnectionHandlers, Partial<ConnectionLi
   headers?: Record<string, string | readonly string[]>;
   /** ms for name resolution, TCP, TLS and the response together. Default 10_000. */
   handshakeTimeout?: number;
+  /**
+   * How many redirects (301, 302, 303, 307, 308) to follow. Default 0. Never from `wss:` to `ws:`. Another origin
+   * is told neither the URL's user information nor any of `headers` but Accept, Accept-Language, Cache-Control,
+   * Origin, Pragma and User-Agent, nor is it shown the client certificate of `tls`; and once another origin has
+   * had a say, neither is the first. Subprotocols are offered everywhere.
+   */
+  maxRedirects?: number;
   /** Gives up connecting. Once the promise has settled it has no effect. */
   signal?: AbortSignal;
   socket?: SocketOptions;
   /** For `wss:`: `ca`, `cert`, `key`, `servername`, `rejectUnauthorized` and the rest of `tls.connect`. */
   tls?: TlsOptions;
+  /**
+   * An HTTP proxy, by its `http:` or `https:` URL, user information included; or `'env'`: what `HTTPS_PROXY`
+   * (for `wss:`), `HTTP_PROXY` (for `ws:`) and `NO_PROXY` say. Default: none, whatever the environment says. The
+   * server is then reached through the proxy (CONNECT) or not at all.
+   */
+  proxy?: string | URL;
+  /**
+   * Makes the stream that the connection runs on: a Unix socket, a tunnel, any Duplex. Over it TLS is spoken for
+   * `wss:`, unless it is a `TLSSocket`. Reads and writes are copied.
+   */
+  createConnection?: CreateConnection;
 }
 
 const MAX_TIMEOUT = 2 ** 31 - 1;
+const MAX_MESSAGE_SIZE = 2 ** 32 - 1;
 
 /**
  * Opens a WebSocket connection (RFC 6455 §4.1).
@@ -41,73 +65,80 @@ const MAX_TIMEOUT = 2 ** 31 - 1;
  * @param url `ws:` or `wss:`, without a fragment; user information becomes an `Authorization` field
  * @throws UsageError (as a rejection) for a bad URL or option, before anything is sent; HandshakeError
  *   `ERR_HANDSHAKE_…` for a server that does not answer as it must, `ERR_CONNECT`, `ERR_TLS`,
- *   `ERR_HANDSHAKE_TIMEOUT`, `ERR_ABORTED`; HeartwireError `ERR_WASM_MEMORY`
+ *   `ERR_TLS_CERTIFICATE`, `ERR_PROXY`, `ERR_REDIRECT`, `ERR_TOO_MANY_REDIRECTS`, `ERR_HANDSHAKE_TIMEOUT`,
+ *   `ERR_ABORTED`; HeartwireError `ERR_WASM_MEMORY`
  */
 export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
-  const opening = new Opening(openingRequest(url, options), options);
-  return opening.run();
+  return new Opening(url, options).run();
 }
 
-type Phase = 'resolving the name' | 'connecting' | 'TLS handshake' | 'waiting for the response';
-
 class Opening {
-  readonly #request: OpeningRequest;
   readonly #options: ConnectOptions;
   readonly #limits: ConnectionLimits;
   readonly #handshakeTimeout: number;
-
+  readonly #maxRedirects: number;
   readonly #codec = sharedCodec();
-  readonly #reader = new ResponseReader();
-  #transport: Transport | undefined;
-  #phase: Phase;
-  #settled = false;
-  #resolve!: (connection: Connection) => void;
-  #reject!: (error: HeartwireError) => void;
-
   readonly #startedAt = performance.now();
-  #lookupAt: number | undefined;
-  #connectAt = 0;
-  #tlsAt: number | undefined;
+  #failure: HeartwireError | undefined;
+  #opened = false;
 
-  constructor(request: OpeningRequest, options: ConnectOptions) {
-    this.#request = request;
+  /** One hop: what is asked, of whom, on which way, and what is answered. */
+  #request: OpeningRequest;
+  #route: Route;
+  #reader = new ResponseReader();
+  #answered!: (answer: Connection | Response) => void;
+  #reject: ((error: unknown) => void) | undefined;
+  #transport: Transport | undefined;
+
+  /** Loaded only for those who follow. */
+  #redirection: typeof import('./protocol/redirect.js') | undefined;
+  readonly #redirects: Redirect[] = [];
+  /** What the next origin is told of the options and of the URL. */
+  #told: ConnectOptions;
+  #userInfo: { username: string; password: string } | undefined;
+
+  constructor(url: string | URL, options: ConnectOptions) {
     this.#options = options;
-    this.#phase = isIP(request.host) ? 'connecting' : 'resolving the name';
     this.#handshakeTimeout = amount('handshakeTimeout', options.handshakeTimeout, 10_000, MAX_TIMEOUT);
+    this.#maxRedirects = amount('maxRedirects', options.maxRedirects, 0);
     this.#limits = {
-      maxMessageSize: amount('maxMessageSize', options.maxMessageSize, 64 * 1024 * 1024),
+      maxMessageSize: amount('maxMessageSize', options.maxMessageSize, 64 * 1024 * 1024, MAX_MESSAGE_SIZE),
       highWaterMark: amount('highWaterMark', options.highWaterMark, 1024 * 1024),
       maxBufferedAmount: amount('maxBufferedAmount', options.maxBufferedAmount, 16 * 1024 * 1024),
       closeTimeout: amount('closeTimeout', options.closeTimeout, 5_000, MAX_TIMEOUT),
     };
+    checkRoute(options);
+    this.#request = openingRequest(url, options);
+    this.#route = this.#routeTo(this.#request, options);
+    this.#told = options;
+    if (this.#maxRedirects > 0) {
+      const { username, password } = new URL(url);
+      this.#userInfo = { username, password };
+    }
+  }
+
+  #routeTo(request: OpeningRequest, options: ConnectOptions): Route {
+    return new Route(request, options, this.#codec.scratch, () => this.#elapsed());
   }
 
   async run(): Promise<Connection> {
     const { signal } = this.#options;
     if (signal?.aborted) throw this.#aborted();
-
-    const opened = new Promise<Connection>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
     const deadline = setTimeout(() => this.#giveUp(this.#late()), this.#handshakeTimeout);
     const onAbort = () => this.#giveUp(this.#aborted());
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      const { secure, host, port } = this.#request;
-      this.#transport = await Transport.open(
-        { secure, host, port },
-        this.#options,
-        Opening.#transportHandlers,
-        this,
-        this.#progress,
-      );
-      // Settled while the TLS module was being loaded.
-      if (this.#settled) this.#transport.socket.destroy();
-      return await opened;
+      if (this.#maxRedirects > 0) this.#redirection = await import('./protocol/redirect.js');
+      for (;;) {
+        const answer = await this.#hop();
+        if (answer instanceof Connection) return answer;
+        this.#follow(answer);
+      }
     } catch (error) {
+      this.#failure ??= error as HeartwireError;
+      this.#route.destroy();
+      if (error instanceof HandshakeError) error.attempts = this.#route.attempts;
       if (error instanceof HeartwireError) throw error;
-      this.#settled = true;
       throw new UsageError('ERR_INVALID_OPTION', `The socket could not be made: ${messageOf(error)}`, {
         cause: error,
       });
@@ -117,118 +148,158 @@ class Opening {
     }
   }
 
-  readonly #progress = {
-    onLookup: (): void => {
-      this.#lookupAt ??= this.#elapsed();
-      this.#phase = 'connecting';
-    },
-    onConnect: (): void => {
-      this.#connectAt = this.#elapsed();
-      this.#phase = 'TLS handshake';
-    },
-    onReady: (): void => {
-      if (this.#request.secure) this.#tlsAt = this.#elapsed();
-      this.#phase = 'waiting for the response';
-      this.#transport!.socket.write(this.#request.bytes);
-    },
-  };
+  /** Asks one server, and gives its answer: a connection, or where to ask instead. */
+  #hop(): Promise<Connection | Response> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#answered = resolve;
+      this.#reject = reject;
+      this.#route.open().then((transport) => this.#ask(transport), reject);
+    });
+  }
+
+  #ask(transport: Transport): void {
+    if (this.#failure !== undefined) return;
+    this.#transport = transport;
+    transport.serve(Opening.#transportHandlers, this as Opening);
+    // It may have been lost in the moment between its owners.
+    if (transport.socket.destroyed) this.#lose(new Error('the socket was closed'));
+    else transport.socket.write(this.#request.bytes);
+  }
 
   static readonly #transportHandlers: TransportHandlers<Opening> = {
     readTarget: (opening) => opening.#codec.scratch,
     received: (opening, count) => opening.#received(opening.#codec.scratch.subarray(0, count)),
     onEnd(opening) {
-      try {
-        opening.#reader.end();
-        opening.#respond();
-      } catch (error) {
-        opening.#giveUp(error as HandshakeError);
-      }
+      opening.#read((reader) => {
+        reader.end();
+        opening.#respond(reader.response!);
+      });
     },
-    onError: (opening, error) => opening.#giveUp(opening.#socketError(error)),
-    onClosed: (opening) => opening.#giveUp(opening.#socketError(new Error('the socket was closed'))),
+    onError: (opening, error) => opening.#lose(error),
+    onClosed: (opening) => opening.#lose(new Error('the socket was closed')),
   };
 
   #received(bytes: Uint8Array): void {
-    if (this.#settled) return;
-    try {
-      const taken = this.#reader.feed(bytes);
+    this.#read((reader) => {
+      const taken = reader.feed(bytes);
+      // A redirect is followed for its head; its body may never end.
+      const response = reader.response ?? (this.#redirection === undefined ? null : this.#asRedirect(reader));
       // Frames may come in the same segment as the response.
-      if (this.#reader.response !== null) this.#respond(bytes.subarray(taken));
+      if (response !== null) this.#respond(response, bytes.subarray(taken));
+    });
+  }
+
+  #read(read: (reader: ResponseReader) => void): void {
+    if (this.#failure !== undefined) return;
+    try {
+      read(this.#reader);
     } catch (error) {
       this.#giveUp(error as HandshakeError);
     }
   }
 
-  /** The response is complete: it opens the connection, or `verifyResponse` says why not. */
-  #respond(leftover: Uint8Array = new Uint8Array(0)): void {
-    const response = this.#reader.response!;
+  #asRedirect({ partial }: ResponseReader): Response | null {
+    return partial !== null && this.#redirection!.isRedirect(partial.statusCode) ? partial : null;
+  }
+
+  /** The response is complete: it opens the connection, leads elsewhere, or `verifyResponse` says what is wrong. */
+  #respond(response: Response, leftover: Uint8Array = new Uint8Array(0)): void {
+    if (this.#redirection?.isRedirect(response.statusCode)) {
+      this.#answered(response);
+      return;
+    }
     const { protocol, extensions } = verifyResponse(this.#request, response);
-    const handshake: HandshakeReport = {
-      status: response.statusCode,
-      headers: response.headers,
-      timings: {
-        lookup: this.#lookupAt,
-        connect: this.#connectAt,
-        tls: this.#tlsAt,
-        open: this.#elapsed(),
-      },
-    };
-    this.#settled = true;
     const connection = new Connection(
       this.#transport!,
-      { url: this.#request.url.href, protocol, extensions, handshake },
+      { url: this.#request.url.href, protocol, extensions, handshake: this.#report(response) },
       this.#limits,
       this.#options,
     );
-    this.#resolve(connection);
+    this.#opened = true;
+    this.#answered(connection);
     connection.begin(leftover);
   }
 
-  #giveUp(error: HeartwireError): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    this.#reject(error);
-    this.#transport?.socket.destroy();
+  #report({ statusCode, headers }: Response): HandshakeReport {
+    const { timings, tls, proxy, attempts, notApplied } = this.#route;
+    return {
+      status: statusCode,
+      headers,
+      timings: { ...timings, open: this.#elapsed() },
+      tls,
+      proxy,
+      attempts,
+      redirects: this.#redirects,
+      notApplied,
+    };
   }
 
-  // ----------------------------------------------------------------------------------------------- errors
+  // -------------------------------------------------------------------------------------------- redirects
+
+  #follow(response: Response): void {
+    const { harmlessHeaders, redirection, tooManyRedirects, withoutIdentity } = this.#redirection!;
+    if (this.#redirects.length === this.#maxRedirects) throw tooManyRedirects(response, this.#maxRedirects);
+    const { url, sameOrigin } = redirection(this.#request.url, response);
+    this.#redirects.push({ status: response.statusCode, location: url.href });
+    this.#transport!.release();
+    this.#route.destroy();
+
+    // For good: where the way leads from another origin on, that origin has decided.
+    if (!sameOrigin) {
+      const { headers = {}, tls = {} } = this.#told;
+      this.#told = { ...this.#told, headers: harmlessHeaders(headers), tls: withoutIdentity(tls) };
+      this.#userInfo = undefined;
+    }
+    Object.assign(url, this.#userInfo);
+    this.#request = openingRequest(url, this.#told);
+    this.#reader = new ResponseReader();
+    this.#route = this.#routeTo(this.#request, this.#told);
+  }
+
+  // --------------------------------------------------------------------------------------------- failures
+
+  #giveUp(error: HeartwireError): void {
+    if (this.#failure !== undefined || this.#opened) return;
+    this.#failure = error;
+    this.#reject?.(error);
+    this.#route.end(error);
+  }
+
+  #lose(cause: Error): void {
+    this.#giveUp(this.#route.loss(cause, this.#heard()));
+  }
 
   #late(): HandshakeError {
-    return this.#failure(
-      'ERR_HANDSHAKE_TIMEOUT',
-      `No connection within ${this.#handshakeTimeout} ms (${this.#phase})`,
-    );
+    const message = `No connection within ${this.#handshakeTimeout} ms (${this.#route.phase})`;
+    return this.#route.refusal ?? this.#route.failure('ERR_HANDSHAKE_TIMEOUT', message, this.#heard());
   }
 
   #aborted(): HandshakeError {
-    return this.#failure(
-      'ERR_ABORTED',
-      `Connecting was aborted (${this.#phase})`,
-      this.#options.signal?.reason,
-    );
+    const message = `Connecting was aborted (${this.#route.phase})`;
+    const cause: unknown = this.#options.signal?.reason;
+    return this.#route.failure('ERR_ABORTED', message, { ...this.#heard(), cause });
   }
 
-  #socketError(cause: Error): HandshakeError {
-    const code = this.#phase === 'TLS handshake' ? 'ERR_TLS' : 'ERR_CONNECT';
-    return this.#failure(code, `${capital(this.#phase)} failed: ${reasonOf(cause)}`, cause);
-  }
-
-  /** What the server had said until then is kept: its status may be the reason. */
-  #failure(code: string, message: string, cause?: unknown): HandshakeError {
-    const { host, port } = this.#request;
+  /** What the server had said until then: its status may be the reason. */
+  #heard(): FailedResponse {
     const { statusCode, headers, body } = this.#reader.partial ?? {};
-    const status = statusCode === undefined ? '' : `; the server had answered ${statusCode}`;
-    return new HandshakeError(code, `${host}:${port}: ${message}${status}`, {
-      cause,
-      statusCode,
-      headers,
-      body,
-    });
+    return { statusCode, headers, body, retryAfter: retryAfter(headers?.['retry-after'], Date.now()) };
   }
 
   #elapsed(): number {
     return performance.now() - this.#startedAt;
   }
+}
+
+/** @throws UsageError `ERR_INVALID_OPTION` */
+function checkRoute({ socket, proxy, createConnection }: ConnectOptions): void {
+  if (socket !== undefined) checkSocketOptions(socket);
+  if (createConnection === undefined) return;
+  if (typeof createConnection !== 'function')
+    throw new UsageError('ERR_INVALID_OPTION', 'createConnection must be a function');
+  if (proxy !== undefined)
+    throw new UsageError('ERR_INVALID_OPTION', 'createConnection and proxy exclude each other');
 }
 
 /**
@@ -249,16 +320,6 @@ function amount(
   );
 }
 
-/** Node reports several addresses that failed as an AggregateError without a message. */
-function reasonOf(error: Error): string {
-  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
-  return messageOf(error);
-}
-
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function capital(text: string): string {
-  return text[0].toUpperCase() + text.slice(1);
 }

@@ -4,7 +4,13 @@
 
 import { isUtf8 } from 'node:buffer';
 import { sharedCodec } from './codec/codec.js';
-import { ConnectionLostError, type HeartwireError, type ProtocolError, UsageError } from './errors.js';
+import {
+  type ConnectionAttempt,
+  ConnectionLostError,
+  type HeartwireError,
+  type ProtocolError,
+  UsageError,
+} from './errors.js';
 import { rethrow } from './protocol/callback.js';
 import { CloseCode, type CloseStatus, closePayload } from './protocol/closing-handshake.js';
 import type { Extension } from './protocol/extensions.js';
@@ -13,9 +19,10 @@ import { Opcode } from './protocol/opcode.js';
 import { OutstandingPings } from './protocol/outstanding-pings.js';
 import { type Payload, payloadBytes } from './protocol/payload.js';
 import { Receiver, type ReceiverEvents } from './protocol/receiver.js';
-import { Sender } from './protocol/sender.js';
+import { frameSize, Sender } from './protocol/sender.js';
 import { SendQueue } from './transport/send-queue.js';
 import { atTickEnd } from './transport/tick.js';
+import type { TlsReport } from './transport/tls-client.js';
 import type { Transport, TransportHandlers } from './transport/transport.js';
 
 /** How a connection ended. */
@@ -53,7 +60,7 @@ export interface ConnectionHandlers {
 }
 
 export interface ConnectionLimits {
-  /** Most bytes of one received message. Default 64 MiB. */
+  /** Most bytes of one received message, up to 2^32 - 1. Default 64 MiB. */
   maxMessageSize: number;
   /** `send()` returns false above this many buffered bytes. Default 1 MiB. */
   highWaterMark: number;
@@ -72,11 +79,29 @@ export interface HandshakeReport {
     /** The name was resolved; undefined for an address. */
     readonly lookup?: number;
     readonly connect: number;
+    /** The proxy opened its tunnel. */
+    readonly tunnel?: number;
     /** The TLS handshake was complete. */
     readonly tls?: number;
     /** The response was complete: the connection is open. */
     readonly open: number;
   };
+  /** What the TLS handshake agreed on; undefined for `ws:`. */
+  readonly tls?: TlsReport;
+  /** The proxy's URL, without credentials, where one is in use. */
+  readonly proxy?: string;
+  /** Every address that was tried, the server's or its proxy's, with what failed. The last one answered. */
+  readonly attempts: readonly ConnectionAttempt[];
+  /** The redirects that were followed, in their order. */
+  readonly redirects: readonly Redirect[];
+  /** Socket options that were asked for, and that this version of Node cannot set: `typeOfService`. */
+  readonly notApplied: readonly string[];
+}
+
+export interface Redirect {
+  readonly status: number;
+  /** The URL that was connected to next, without user information. */
+  readonly location: string;
 }
 
 export interface Established {
@@ -121,8 +146,6 @@ export class Connection implements ConnectionHandlers {
   /** The extensions in use. */
   readonly extensions: readonly Extension[];
   readonly handshake: HandshakeReport;
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
   /** Resolves when the connection has ended, whatever ended it; never rejects. */
   readonly closed: Promise<CloseInfo>;
 
@@ -170,19 +193,23 @@ export class Connection implements ConnectionHandlers {
     handlers: ConnectionHandlers,
   ) {
     const codec = sharedCodec();
-    const { socket } = transport;
     this.url = established.url;
     this.protocol = established.protocol;
     this.extensions = established.extensions;
     this.handshake = established.handshake;
-    this.remoteAddress = socket.remoteAddress;
-    this.remotePort = socket.remotePort;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
     this.#transport = transport;
     this.#limits = limits;
-    this.#queue = new SendQueue<Connection>(codec, socket, !transport.secure, Connection.#onProgress, this);
+    this.#queue = new SendQueue<Connection>(
+      codec,
+      transport.socket,
+      transport.carrier === 'tcp',
+      Connection.#onProgress,
+      this,
+      transport.carrier !== 'foreign',
+    );
     this.#sender = new Sender(codec, this.#queue);
     this.#receiver = new Receiver<Connection>(codec, this, Connection.#receiverEvents, limits);
     this.onPing = handlers.onPing;
@@ -207,6 +234,15 @@ export class Connection implements ConnectionHandlers {
   set onMessage(listener: ConnectionHandlers['onMessage']) {
     this.#onMessage = listener;
     this.#receiver.listen(listener);
+  }
+
+  /** Of the server, or of its proxy; undefined where the stream has none. */
+  get remoteAddress(): string | undefined {
+    return this.#transport.remoteAddress;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#transport.remotePort;
   }
 
   /** 1 open, 2 closing, 3 closed, as in the WebSocket API. */
@@ -239,7 +275,8 @@ export class Connection implements ConnectionHandlers {
       else payload = Buffer.from(payload as string, 'utf8');
     }
     const limits = this.#limits;
-    if (this.bufferedAmount + payload.length * 3 > limits.maxBufferedAmount) this.#assertRoom(payload);
+    if (this.bufferedAmount + frameSize(payload.length * 3) > limits.maxBufferedAmount)
+      this.#assertRoom(payload);
 
     this.#sender.message(payload, isText, options?.fin ?? true);
     this.#composed();
@@ -258,7 +295,7 @@ export class Connection implements ConnectionHandlers {
       body();
     } finally {
       this.#corks--;
-      if (this.#corks === 0) this.#flush();
+      if (this.#corks === 0) this.#writeNow();
     }
   }
 
@@ -268,7 +305,7 @@ export class Connection implements ConnectionHandlers {
    */
   flushed(): Promise<void> {
     if (this.bufferedAmount === 0) return Promise.resolve();
-    const target = this.#queue.written + this.#sender.unflushed;
+    const target = this.#queue.sent + this.bufferedAmount;
     const flushed = new Promise<void>((resolve, reject) => {
       this.#flushWaiters.push({ target, resolve, reject });
     });
@@ -282,16 +319,20 @@ export class Connection implements ConnectionHandlers {
    * @throws UsageError (as a rejection) `ERR_NOT_OPEN`, `ERR_PING_PAYLOAD`, `ERR_TOO_MANY_PINGS`;
    *   ConnectionLostError when the connection ends first
    */
-  async ping(payload?: string | Uint8Array): Promise<number> {
-    if (this.#readyState !== ReadyState.open) throw this.#notOpen('ping()');
-    const bytes = this.#pings.payload(payload);
-    this.#sender.control(Opcode.ping, bytes);
-    this.#composed();
-    return this.#pings.sent(bytes, performance.now());
+  ping(payload?: string | Uint8Array): Promise<number> {
+    try {
+      if (this.#readyState !== ReadyState.open) throw this.#notOpen('ping()');
+      const bytes = this.#pings.payload(payload);
+      this.#sender.control(Opcode.ping, bytes);
+      this.#composed();
+      return this.#pings.sent(bytes, performance.now());
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   #assertRoom(payload: string | Uint8Array): void {
-    const size = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length;
+    const size = frameSize(typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length);
     const { maxBufferedAmount } = this.#limits;
     if (this.bufferedAmount + size <= maxBufferedAmount) return;
     throw new UsageError(
@@ -308,9 +349,15 @@ export class Connection implements ConnectionHandlers {
 
   /** A frame has been added to the sender's block. */
   #composed(): void {
-    if (this.#joining || this.#corks > 0) return;
-    this.#joining = true;
-    atTickEnd(Connection.#onTickEnd, this);
+    if (!this.#joining && this.#corks === 0) this.#writeNow();
+  }
+
+  /** Frames sent later in this tick are joined behind these. */
+  #writeNow(): void {
+    if (!this.#joining) {
+      this.#joining = true;
+      atTickEnd(Connection.#onTickEnd, this);
+    }
     this.#flush();
   }
 
@@ -331,8 +378,7 @@ export class Connection implements ConnectionHandlers {
   /** Bytes have been handed to the kernel. */
   static #onProgress(connection: Connection): void {
     const waiters = connection.#flushWaiters;
-    const handedOver = connection.#queue.written - connection.#queue.pending;
-    while (waiters.length > 0 && waiters[0].target <= handedOver) waiters.shift()!.resolve();
+    while (waiters.length > 0 && waiters[0].target <= connection.#queue.sent) waiters.shift()!.resolve();
 
     if (connection.#latePong !== undefined && connection.bufferedAmount <= PONG_BACKLOG) {
       const payload = connection.#latePong;
@@ -354,7 +400,7 @@ export class Connection implements ConnectionHandlers {
   pause(): void {
     if (this.#readyState === ReadyState.closed) return;
     this.#receiver.pause();
-    this.#transport.socket.pause();
+    this.#transport.pause();
   }
 
   /** Goes on, first with what was kept; never delivers from within this call. */
@@ -369,7 +415,7 @@ export class Connection implements ConnectionHandlers {
   stats(): ConnectionStats {
     return {
       bytesReceived: this.#bytesReceived,
-      bytesSent: this.#queue.written - this.#queue.pending,
+      bytesSent: this.#queue.sent,
       pingsReceived: this.#pingsReceived,
       pongsReceived: this.#pongsReceived,
       pongsSkipped: this.#pongsSkipped,
@@ -393,8 +439,8 @@ export class Connection implements ConnectionHandlers {
     },
     onClose: (connection, status) => connection.#onCloseFrame(status),
     onError: (connection, error) => connection.#fail(error),
-    onBlocked: (connection) => connection.#transport.socket.pause(),
-    onCaughtUp: (connection) => connection.#transport.socket.resume(),
+    onBlocked: (connection) => connection.#transport.pause(),
+    onCaughtUp: (connection) => connection.#transport.resume(),
   };
 
   /** Echoes a Ping's payload; when the peer does not read, only the latest one waits (§5.5.3). */
@@ -460,7 +506,7 @@ export class Connection implements ConnectionHandlers {
     if (!this.#closeSent) {
       this.#closeSent = true;
       this.#sender.control(Opcode.close, payload);
-      this.#flush();
+      this.#writeNow();
     }
     this.#closeTimer ??= setTimeout(() => {
       if (this.#closeReceived === undefined) {
@@ -476,6 +522,8 @@ export class Connection implements ConnectionHandlers {
   /** §5.5.1: the answer echoes the status code. §7.1.1: then the server closes TCP first. */
   #onCloseFrame(status: CloseStatus): void {
     this.#closeReceived = status;
+    // The frame may have waited while the socket was paused; the server's FIN must still be seen.
+    this.#transport.resume();
     this.#sendClose(closePayload(status.code === CloseCode.noStatus ? undefined : status.code));
   }
 
@@ -484,6 +532,7 @@ export class Connection implements ConnectionHandlers {
     this.#error ??= error;
     this.#sendClose(closePayload(error.closeCode));
     this.#transport.socket.end();
+    this.#transport.resume();
   }
 
   static readonly #transportHandlers: TransportHandlers<Connection> = {
@@ -524,6 +573,12 @@ export class Connection implements ConnectionHandlers {
     const info: CloseInfo = { code, reason, wasClean };
     if (this.#error !== undefined) info.error = this.#error;
 
+    if (this.#pings.size > 0 || this.#flushWaiters.length > 0) this.#abandonWaiters(code);
+    this.#resolveClosed(info);
+    this.#call(this.onClose, info, this);
+  }
+
+  #abandonWaiters(code: number): void {
     const lost = new ConnectionLostError(
       'ERR_CONNECTION_LOST',
       `Connection ${this.id} to ${this.url} ended first (${code})`,
@@ -531,8 +586,6 @@ export class Connection implements ConnectionHandlers {
     );
     this.#pings.abandon(lost);
     for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(lost);
-    this.#resolveClosed(info);
-    this.#call(this.onClose, info, this);
   }
 }
 

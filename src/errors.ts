@@ -46,6 +46,15 @@ export interface FailedResponse {
   cause?: unknown;
 }
 
+/** One address that was tried. */
+export interface ConnectionAttempt {
+  readonly address: string;
+  readonly port: number;
+  readonly family: 4 | 6;
+  /** Why it failed. Undefined: it answered, or was still being tried when something else ended the attempt. */
+  error?: Error;
+}
+
 /** The connection could not be opened: the network, TLS, a deadline, or an answer that is not the 101 it must be. */
 export class HandshakeError extends HeartwireError {
   declare readonly statusCode?: number;
@@ -53,6 +62,8 @@ export class HandshakeError extends HeartwireError {
   declare readonly body?: Buffer;
   declare readonly retryAfter?: number;
   declare readonly section?: string;
+  /** Every address that was tried before, in that order: the server's, or its proxy's. */
+  attempts: readonly ConnectionAttempt[] = [];
 
   constructor(code: string, message: string, response: FailedResponse = {}) {
     const { cause, section, ...rest } = response;

@@ -12,12 +12,15 @@ export type {
   ConnectionLimits,
   ConnectionStats,
   HandshakeReport,
+  Redirect,
   SendOptions,
 } from './connection.js';
+export type { ConnectionAttempt } from './errors.js';
 export type { Extension } from './protocol/extensions.js';
 export type { Payload } from './protocol/payload.js';
+export type { ConnectionTarget, CreateConnection } from './transport/foreign-stream.js';
 export type { SocketOptions } from './transport/socket-options.js';
-export type { TlsOptions } from './transport/transport.js';
+export type { TlsOptions, TlsReport } from './transport/tls-client.js';
 
 const names = {
   connect,

@@ -12,7 +12,7 @@ import {
   compare,
   compareInTurns,
   compareWithPauses,
-  describe,
+  describeScenario,
   type Flow,
   type Scenario,
 } from './reference/differential.js';
@@ -94,7 +94,7 @@ for (let seed = firstSeed; performance.now() < until; seed++) {
     if (disagreement === undefined) continue;
     const { scenarios, flow: itsFlow, error } = disagreement;
     console.log(`\nDisagreement in "${name}", --seed ${seed}, after ${total} runs. The smallest case:`);
-    for (const each of scenarios) console.log(`  ${describe(each)}`);
+    for (const each of scenarios) console.log(`  ${describeScenario(each)}`);
     if (itsFlow !== undefined) console.log(`  with ${JSON.stringify(itsFlow)}`);
     console.log(`\n${error instanceof Error ? error.stack : String(error)}`);
     process.exit(1);

@@ -12,6 +12,7 @@ import {
   MASKING_KEYS,
   MASKING_KEYS_SIZE,
   MEMORY_PAGES,
+  PEEK_SIZE,
   READ_SIZE,
   REGISTERS,
   SCRATCH_READ,
@@ -30,6 +31,8 @@ interface Exports {
     start: number,
     end: number,
     mode: number,
+    limit: number,
+    assembled: number,
     fragment: number,
     utf8: number,
     processed: number,
@@ -59,8 +62,10 @@ export class Codec {
   readonly registers: Int32Array;
   /** Two words per frame: payload address, flags and length. */
   readonly frameTable: Int32Array;
-  /** Where reads land that have nothing to continue. */
+  /** Where reads land. */
   readonly scratch: Buffer;
+  /** The start of scratch, for a read that should bring a large frame's header and little of its payload. */
+  readonly peek: Buffer;
 
   readonly slabs = new BlockPool(SLABS, SLAB_SIZE, SLAB_COUNT);
   readonly sendBlocks = new BlockPool(SEND_BLOCKS, SEND_BLOCK_SIZE, SEND_BLOCK_COUNT - 1);
@@ -87,6 +92,7 @@ export class Codec {
     this.registers = new Int32Array(memory.buffer, REGISTERS, 16);
     this.frameTable = new Int32Array(memory.buffer, FRAME_TABLE, FRAME_TABLE_SIZE / 4);
     this.scratch = this.memory.subarray(SCRATCH_READ, SCRATCH_READ + READ_SIZE);
+    this.peek = this.scratch.subarray(0, PEEK_SIZE);
     this.#keys = new Int32Array(memory.buffer, MASKING_KEYS, MASKING_KEYS_SIZE / 4);
     this.#nextKey = this.#keys.length;
   }

@@ -3,28 +3,28 @@
  * All in bytes; addresses are offsets into the memory.
  */
 
-export const MEMORY_PAGES = 1024;
+export const MEMORY_PAGES = 330;
 
 export const REGISTERS = 0x400;
 export const MASKING_KEYS = 0x1000;
 export const MASKING_KEYS_SIZE = 0x1000;
 
 export const READ_SIZE = 0x10000;
-export const SLAB_SIZE = 0x20000;
+export const PEEK_SIZE = 0x1000;
+export const SLAB_SIZE = 0x8000;
 
 export const FRAME_TABLE = 0x10000;
-export const FRAME_TABLE_SIZE = (SLAB_SIZE / 2) * 8;
+export const FRAME_TABLE_SIZE = ((SLAB_SIZE + READ_SIZE) / 2) * 8;
 
 export const SCRATCH = FRAME_TABLE + FRAME_TABLE_SIZE;
-/** Where reads land in scratch; what a connection kept of the read before is put back in front of it. */
-export const SCRATCH_READ = SCRATCH + SLAB_SIZE - READ_SIZE;
+export const SCRATCH_READ = SCRATCH + SLAB_SIZE;
 
-export const SEND_BLOCKS = SCRATCH + SLAB_SIZE;
+export const SEND_BLOCKS = 0x90000;
 export const SEND_BLOCK_SIZE = 0x10000;
 export const SEND_BLOCK_COUNT = 64;
 
 export const SLABS = SEND_BLOCKS + SEND_BLOCK_SIZE * SEND_BLOCK_COUNT;
-export const SLAB_COUNT = Math.floor((MEMORY_PAGES * 0x10000 - 0x10000 - SLABS) / SLAB_SIZE);
+export const SLAB_COUNT = 512;
 
 /** What `readFrames` says besides its result: indices into the i32 words at `REGISTERS`. */
 export const Register = {
@@ -36,10 +36,9 @@ export const Register = {
   pendingHeader: 5,
   pendingFirstByte: 6,
   pendingLength: 7,
-  pendingLengthHigh: 8,
-  pendingKey: 9,
-  lastMessage: 10,
-  controls: 11,
+  pendingKey: 8,
+  lastMessage: 9,
+  controls: 10,
 } as const;
 
 /** Values of `Register.error`. */
@@ -55,6 +54,7 @@ export const FrameError = {
   lengthNotMinimal: 8,
   lengthInvalid: 9,
   invalidUtf8: 10,
+  messageTooLarge: 11,
 } as const;
 
 /** The second word of a frame table entry: payload length, kind (0: not a whole message) and first byte. */

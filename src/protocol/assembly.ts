@@ -1,11 +1,8 @@
 /**
- * The bytes of one message that cannot be handed over where they were read: it came in fragments, or its frame
- * is too large for linear memory. They gather in one ordinary buffer, so that memory is bounded by bytes, not
- * by the number of fragments. When the size is known in advance, the buffer is the one the application gets.
+ * The bytes of one message that cannot be handed over where they were read: it came in fragments, or its frame in
+ * several reads. They gather in one ordinary buffer, so that memory is bounded by bytes, not by the number of
+ * fragments. When the size is known in advance, the buffer is the one the application gets.
  */
-
-/** A longest unmasked header: the last read of a large frame brings the next frame's header with it. */
-export const NEXT_HEADER = 10;
 
 const SMALLEST = 1024;
 const EMPTY = Buffer.alloc(0);
@@ -20,7 +17,7 @@ export class Assembly {
 
   /** Makes room for `bytes` more. `exact` when nothing will follow them. */
   reserve(bytes: number, exact: boolean): void {
-    const needed = this.length + bytes + NEXT_HEADER;
+    const needed = this.length + bytes;
     if (needed <= this.buffer.length) return;
     const capacity = exact ? needed : Math.max(needed, SMALLEST, 2 * this.buffer.length);
     const larger = takeSpare(capacity) ?? Buffer.allocUnsafeSlow(capacity);

@@ -45,19 +45,11 @@ const DESCRIPTIONS: Readonly<Record<number, Description>> = {
     '5.2',
     1002,
   ],
+  [FrameError.messageTooLarge]: ['ERR_MESSAGE_TOO_LARGE', 'A message exceeds maxMessageSize', '10.4', 1009],
   [FrameError.invalidUtf8]: ['ERR_INVALID_UTF8', 'A text message is not valid UTF-8', '8.1', 1007],
 };
 
 export function frameError(error: number): ProtocolError {
   const [code, message, section, closeCode] = DESCRIPTIONS[error];
   return new ProtocolError(code, message, section, closeCode);
-}
-
-export function messageTooLarge(length: number, limit: number): ProtocolError {
-  return new ProtocolError(
-    'ERR_MESSAGE_TOO_LARGE',
-    `A message of at least ${length} bytes exceeds maxMessageSize (${limit} bytes)`,
-    '10.4',
-    1009,
-  );
 }

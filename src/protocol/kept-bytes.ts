@@ -42,7 +42,7 @@ export class KeptBytes {
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
-    const grown = Buffer.alloc(Math.min(this.#limit, Math.max(256, needed, this.#buffer.length * 2)));
+    const grown = Buffer.allocUnsafe(Math.min(this.#limit, Math.max(256, needed, this.#buffer.length * 2)));
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
   }

@@ -136,11 +136,11 @@ export class Message {
     this.#length = length;
   }
 
-  /** @internal A message in a buffer of its own, at its start. */
-  pointOwn(kind: number, buffer: Buffer, length: number): void {
+  /** @internal A message at the start of another buffer; `own`: one that the application may take. */
+  pointElsewhere(kind: number, buffer: Buffer, length: number, own: boolean): void {
     this.point(kind, 0, length);
     this.#buffer = buffer;
-    this.#ownBuffer = true;
+    this.#ownBuffer = own;
     this.#taken = false;
   }
 
@@ -152,7 +152,7 @@ export class Message {
   /** @internal The callback has returned. Says whether the application took the message's own buffer. */
   expire(): boolean {
     this.#kind = Kind.none;
-    return this.#taken;
+    return this.#ownBuffer && this.#taken;
   }
 }
 

@@ -62,6 +62,10 @@ export class OutstandingPings {
     return true;
   }
 
+  get size(): number {
+    return this.#pings.length;
+  }
+
   /** No Pong will come. */
   abandon(error: HeartwireError): void {
     for (const ping of this.#pings.splice(0)) ping.reject(error);

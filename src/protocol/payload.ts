@@ -10,10 +10,18 @@ export type Payload = string | ArrayBufferView | ArrayBufferLike;
  */
 export function payloadBytes(data: ArrayBufferView | ArrayBufferLike): Uint8Array {
   if (data instanceof Uint8Array) return data;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);
-  throw new UsageError(
+  try {
+    if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);
+  } catch {
+    throw invalid('and this one has been transferred to somebody else');
+  }
+  throw invalid(`not ${data === null ? 'null' : typeof data}`);
+}
+
+function invalid(why: string): UsageError {
+  return new UsageError(
     'ERR_INVALID_PAYLOAD',
-    `A message is a string, an ArrayBuffer or a view of one, not ${data === null ? 'null' : typeof data}`,
+    `A message is a string, an ArrayBuffer or a view of one, ${why}`,
   );
 }

@@ -5,8 +5,8 @@
  * landed there. A read is parsed where it lies, by one WASM call. What it leaves unfinished moves to memory of
  * this connection's own, because scratch belongs to whoever reads next:
  *
- *   tail       an incomplete frame, in a slab; the next read continues behind it
- *   assembly   a fragmented message, or a frame too large for a slab; the next read may land right in it
+ *   tail       the start of a short frame, in a slab; put back in front of the next read
+ *   assembly   a message in fragments, or the start of a longer frame; reads may land right in it
  *   backlog    bytes that arrived while delivery was paused
  */
 
@@ -21,23 +21,30 @@ import {
   READ_SIZE,
   Register,
   SCRATCH_READ,
+  SLAB_SIZE,
   UTF8_INVALID,
   UTF8_MISSING,
   UTF8_NON_ASCII,
 } from '../codec/layout.js';
 import type { ProtocolError } from '../errors.js';
-import { Assembly, NEXT_HEADER } from './assembly.js';
+import { Assembly } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
-import { frameError, messageTooLarge } from './frame-error.js';
+import { frameError } from './frame-error.js';
 import { Message } from './message.js';
 import { CONTROL, FIN, OPCODE_MASK, Opcode } from './opcode.js';
 
 /**
- * Frames with more payload than this, in bytes, are gathered in a buffer of their own, never in a slab: a slab
- * of 128 KiB then always has room for a whole read behind the tail, and so has scratch in front of one.
+ * Where the start of a frame is kept. In a stream of frames it is a tail: copied out of scratch, and back in front of
+ * the next read, which has the rest. Above `SLAB_SIZE`, and for a frame that takes more than two reads and is longer
+ * than this, in bytes, it is the assembly, where every byte is copied once.
  */
-export const LARGE_FRAME = 64 * 1024 - 64;
+const LONGEST_LINGERING_TAIL = 4 * 1024;
+/** A tail is less than a whole frame: a header of up to 10 bytes and its payload. */
+const LONGEST_TAIL = SLAB_SIZE - 10;
+
+/** Messages longer than this, in bytes, lie in a buffer that is the application's for the asking. */
+export const LARGE_MESSAGE = 64 * 1024;
 
 export type MessageListener<Owner> = (message: Message, owner: Owner) => unknown;
 
@@ -70,11 +77,6 @@ const STOPPED = 8;
 /** Without a listener alone, frames are still read: Pings are answered until a message is due. */
 const HOLDING = PAUSED | STARVED | STOPPED;
 
-/** Where the read under way will land. */
-const IN_SCRATCH = 0;
-const IN_SLAB = 1;
-const IN_ASSEMBLY = 2;
-
 const EMPTY = Buffer.alloc(0);
 
 interface Held {
@@ -100,7 +102,7 @@ export class Receiver<Owner> {
   #tail = 0;
   #processed = 0;
 
-  /** A message in pieces, and the large frame that is being added to it: its first byte, and what it lacks. */
+  /** A message in pieces, and the long frame that is being added to it: its first byte, and what it lacks. */
   readonly #assembly = new Assembly();
   #assemblyOpcode = 0;
   #frameFirstByte = 0;
@@ -110,7 +112,10 @@ export class Receiver<Owner> {
   #dueKind: number = Kind.none;
   #dueAt = 0;
 
-  #landing = IN_SCRATCH;
+  /** The read under way will land in the assembly. */
+  #direct = false;
+  /** The application may have been called since the last read. */
+  #called = false;
   /** When the bytes being parsed were read. */
   #receivedAt = 0;
   #blocked = NO_LISTENER;
@@ -135,26 +140,25 @@ export class Receiver<Owner> {
   // ---------------------------------------------------------------------------------------------- reading
 
   /**
-   * Where the next bytes are to be written. The answer holds until the next `received()`: it is scratch, or
-   * memory that this connection alone owns and that stays where it is (lease rule 1).
+   * Where the next bytes are to be written. The answer holds until the next `received()`: it is scratch, or memory
+   * that this connection alone owns and that stays where it is (lease rule 1).
+   *
+   * Scratch is left, and returned to, only when the application was not called since the last read: if an exception
+   * in one of its ticks ends the native read callback, Node forgets the new place and reads into the old one again.
    */
   readTarget(): Buffer {
-    const { memory, scratch } = this.#codec;
-    if (this.#backlog.length === 0 && !this.#stopped()) {
-      // Text has to pass through linear memory, where it is validated; binary has not.
-      if (this.#frameLeft > 0 && this.#assemblyOpcode === Opcode.binary) {
-        this.#landing = IN_ASSEMBLY;
-        const { buffer, length } = this.#assembly;
-        return buffer.subarray(length, length + this.#frameLeft + NEXT_HEADER);
-      }
-      if (this.#slab !== 0) {
-        this.#landing = IN_SLAB;
-        const start = this.#slab + this.#tail;
-        return memory.subarray(start, start + READ_SIZE);
-      }
-    }
-    this.#landing = IN_SCRATCH;
-    return scratch;
+    const { scratch, peek } = this.#codec;
+    const endsDirectFrame = this.#direct && this.#frameLeft === 1;
+    this.#direct = false;
+    // The frame's last byte is read into scratch again, because its message calls the application.
+    if (endsDirectFrame) return peek;
+    // Text has to pass through linear memory, where it is validated; binary has not.
+    const worthwhile = this.#frameLeft > READ_SIZE && this.#assemblyOpcode === Opcode.binary;
+    if (!worthwhile || this.#backlog.length > 0) return scratch;
+    if (this.#called) return peek;
+    this.#direct = true;
+    const { buffer, length } = this.#assembly;
+    return buffer.subarray(length, length + this.#frameLeft - 1);
   }
 
   /**
@@ -162,16 +166,13 @@ export class Receiver<Owner> {
    * `performance.now()` gives it. Ask for the next target afterwards.
    */
   received(count: number, receivedAt: number): void {
+    this.#called = false;
     if (this.#stopped()) return;
-    const landing = this.#landing;
-    this.#landing = IN_SCRATCH;
-    if (landing === IN_ASSEMBLY) {
-      this.#receivedAt = receivedAt;
-      const excess = this.#landedInAssembly(count);
-      if (this.#frameLeft === 0) this.#accept(SCRATCH_READ, SCRATCH_READ + excess, receivedAt);
+    if (this.#direct) {
+      this.#assembly.length += count;
+      this.#frameLeft -= count;
     } else {
-      const start = landing === IN_SLAB ? this.#slab + this.#tail : SCRATCH_READ;
-      this.#accept(start, start + count, receivedAt);
+      this.#accept(SCRATCH_READ, SCRATCH_READ + count, receivedAt);
     }
   }
 
@@ -226,6 +227,7 @@ export class Receiver<Owner> {
     this.#backlog = [];
     this.#releaseTail();
     this.#assembly.clear(false);
+    this.#frameLeft = 0;
   }
 
   #unblock(reason: number): void {
@@ -291,6 +293,7 @@ export class Receiver<Owner> {
     if (this.#frameLeft > 0) start = this.#appendToFrame(start, end);
     if (this.#tail > 0) start = this.#joinTail(start);
     if (this.#stopped() || this.#frameLeft > 0) return end;
+    this.#called = true;
     this.#codec.walking = true;
     try {
       return this.#walk(start, end, receivedAt);
@@ -305,13 +308,21 @@ export class Receiver<Owner> {
    */
   #walk(start: number, end: number, receivedAt: number): number {
     const { frameTable, registers, memory } = this.#codec;
-    const count = this.#codec.readFrames(start, end, 0, this.#fragment, this.#utf8, this.#processed);
+    const count = this.#codec.readFrames(
+      start,
+      end,
+      0,
+      this.#maxMessageSize,
+      this.#due ? 0 : this.#assembly.length,
+      this.#fragment,
+      this.#utf8,
+      this.#processed,
+    );
     const lastMessage = registers[Register.lastMessage];
     if (registers[Register.controls] > 0) this.#answerPings(count);
     if (this.#due && !this.#deliverDue(lastMessage < 0)) return this.#waitAt(start, end);
 
     const message = this.#message;
-    const maxMessageSize = this.#maxMessageSize;
     message.read(memory, receivedAt);
     for (let index = 0; index < count; index++) {
       const payload = frameTable[2 * index];
@@ -321,10 +332,6 @@ export class Receiver<Owner> {
 
       if (kind !== Kind.none) {
         if (this.#blocked !== 0) return this.#waitAt(index === 0 ? start : this.#endOfFrame(index - 1), end);
-        if (length > maxMessageSize) {
-          this.#fail(messageTooLarge(length, maxMessageSize));
-          return end;
-        }
         message.point(kind, payload, length);
         if (index === lastMessage) message.markLast();
         try {
@@ -334,15 +341,15 @@ export class Receiver<Owner> {
           rethrow(thrown);
         }
       } else {
-        if (this.#stopped()) return end;
         message.expire();
+        if (this.#stopped()) return end;
         const rest = this.#otherFrame(word >>> FIRST_BYTE_SHIFT, payload, length, index === lastMessage);
         if (rest !== 0) return this.#waitAt(rest, end);
         message.read(memory, receivedAt);
       }
     }
     message.expire();
-    if (!this.#stopped()) this.#afterFrames(end);
+    if (!this.#stopped()) this.#afterFrames(start, end);
     return end;
   }
 
@@ -357,37 +364,23 @@ export class Receiver<Owner> {
   }
 
   /** What stands behind the complete frames: nothing, a wrong byte, or a frame whose end is missing. */
-  #afterFrames(end: number): void {
+  #afterFrames(start: number, end: number): void {
     // No callback can have started another walk, so the registers are still those of this one (lease rule 4).
     const { registers } = this.#codec;
     this.#fragment = registers[Register.fragment];
     this.#utf8 = registers[Register.utf8];
-    const at = registers[Register.consumed];
-    const header = registers[Register.pendingHeader];
-    if (header === 0) {
-      if (registers[Register.error] !== FrameError.none) this.#fail(frameError(registers[Register.error]));
-      else this.#keepTail(at, end, 0);
+    const error = registers[Register.error];
+    if (error !== FrameError.none) {
+      this.#fail(frameError(error));
       return;
     }
-
+    const at = registers[Register.consumed];
+    const header = registers[Register.pendingHeader];
     const firstByte = registers[Register.pendingFirstByte];
-    const length =
-      (registers[Register.pendingLengthHigh] >>> 0) * 2 ** 32 + (registers[Register.pendingLength] >>> 0);
-    if ((firstByte & CONTROL) === 0) {
-      // Too large a size is wrong in the header already, before any byte of the payload.
-      const total = length + ((firstByte & OPCODE_MASK) === Opcode.continuation ? this.#assembly.length : 0);
-      if (total > this.#maxMessageSize) {
-        this.#fail(messageTooLarge(total, this.#maxMessageSize));
-        return;
-      }
-    }
-    if (registers[Register.error] !== FrameError.none) {
-      this.#fail(frameError(registers[Register.error]));
-    } else if (length > LARGE_FRAME) {
-      this.#beginLargeFrame(firstByte, length, at + header, end);
-    } else {
-      this.#keepTail(at, end, registers[Register.processed]);
-    }
+    const length = registers[Register.pendingLength] >>> 0;
+    const longest = at === start ? LONGEST_LINGERING_TAIL : LONGEST_TAIL;
+    if (header > 0 && length > longest) this.#beginLongFrame(firstByte, length, at + header, end);
+    else this.#keepTail(at, end, registers[Register.processed]);
   }
 
   #fail(error: ProtocolError): void {
@@ -397,28 +390,16 @@ export class Receiver<Owner> {
 
   // --------------------------------------------------------------------------------------- control frames
 
-  /**
-   * RFC 6455 §5.5.2: "as soon as is practical", so before the messages of the same read take their time. What
-   * stands behind a Close frame, or behind a message that will be refused, is not answered.
-   */
+  /** RFC 6455 §5.5.2: "as soon as is practical", so before the messages of the same read take their time. */
   #answerPings(count: number): void {
     const { frameTable, memory } = this.#codec;
     let seen = 0;
-    let messageSize = this.#due ? 0 : this.#assembly.length;
     for (let index = 0; index < count; index++) {
-      const start = frameTable[2 * index];
-      const end = this.#endOfFrame(index);
-      const firstByte = frameTable[2 * index + 1] >>> FIRST_BYTE_SHIFT;
-      const opcode = firstByte & OPCODE_MASK;
-      if (opcode === Opcode.close) break;
-      if (opcode === Opcode.ping) {
-        seen++;
-        if (seen > this.#answered) this.#events.answerPing(this.#owner, memory.subarray(start, end));
-      } else if (opcode !== Opcode.pong) {
-        messageSize += end - start;
-        if (messageSize > this.#maxMessageSize) break;
-        if (firstByte & FIN) messageSize = 0;
-      }
+      const opcode = (frameTable[2 * index + 1] >>> FIRST_BYTE_SHIFT) & OPCODE_MASK;
+      if (opcode !== Opcode.ping) continue;
+      seen++;
+      if (seen <= this.#answered) continue;
+      this.#events.answerPing(this.#owner, memory.subarray(frameTable[2 * index], this.#endOfFrame(index)));
     }
     this.#answered = Math.max(seen, this.#answered);
   }
@@ -465,7 +446,7 @@ export class Receiver<Owner> {
     return frameTable[2 * index] + (frameTable[2 * index + 1] & LENGTH_MASK);
   }
 
-  /** Moves [start, end) out of the memory of this read, to where the next one continues. */
+  /** Moves [start, end), the start of a frame, out of scratch. */
   #keepTail(start: number, end: number, processed: number): void {
     this.#tail = end - start;
     this.#processed = processed;
@@ -484,11 +465,10 @@ export class Receiver<Owner> {
     }
   }
 
-  /** Puts the tail in front of the bytes at `start`, unless they were read right behind it. */
+  /** Puts the tail in front of the bytes at `start`. */
   #joinTail(start: number): number {
-    if (this.#slab !== 0 && start === this.#slab + this.#tail) return this.#slab;
-    const { memory } = this.#codec;
     const joined = start - this.#tail;
+    const { memory } = this.#codec;
     if (this.#slab !== 0) memory.copyWithin(joined, this.#slab, this.#slab + this.#tail);
     else this.#spill.copy(memory, joined, 0, this.#tail);
     return joined;
@@ -506,11 +486,6 @@ export class Receiver<Owner> {
 
   /** A frame of a fragmented message, complete and validated. */
   #appendFragment(firstByte: number, start: number, length: number): void {
-    const total = this.#assembly.length + length;
-    if (total > this.#maxMessageSize) {
-      this.#fail(messageTooLarge(total, this.#maxMessageSize));
-      return;
-    }
     this.#beginFrame(firstByte, length);
     this.#assembly.append(this.#codec.memory, start, start + length);
     // The UTF-8 state is that of the read's end, which may lie in a later message: whether this one is pure
@@ -524,8 +499,8 @@ export class Receiver<Owner> {
     this.#assembly.reserve(length, (firstByte & FIN) !== 0);
   }
 
-  /** A frame too large for a slab: [start, end) is what has arrived of its payload. */
-  #beginLargeFrame(firstByte: number, length: number, start: number, end: number): void {
+  /** A frame too long for a tail: [start, end) is what has arrived of its payload. */
+  #beginLongFrame(firstByte: number, length: number, start: number, end: number): void {
     this.#beginFrame(firstByte, length);
     this.#frameFirstByte = firstByte;
     this.#frameLeft = length - (end - start);
@@ -533,7 +508,7 @@ export class Receiver<Owner> {
     this.#releaseTail();
   }
 
-  /** Bytes of a large frame that were read into linear memory. Returns where the next frame begins. */
+  /** More bytes of a long frame, in scratch. Returns where the next frame begins. */
   #appendToFrame(start: number, end: number): number {
     const stop = Math.min(end, start + this.#frameLeft);
     if (this.#assemblyOpcode === Opcode.text) {
@@ -545,25 +520,11 @@ export class Receiver<Owner> {
     }
     this.#assembly.append(this.#codec.memory, start, stop);
     this.#frameLeft -= stop - start;
-    if (this.#frameLeft === 0) this.#largeFrameComplete();
+    if (this.#frameLeft === 0) this.#longFrameComplete();
     return stop;
   }
 
-  /** Bytes of a large frame that were read into the assembly itself. Returns how many followed it, moved to scratch. */
-  #landedInAssembly(count: number): number {
-    const assembly = this.#assembly;
-    const own = Math.min(count, this.#frameLeft);
-    const excess = count - own;
-    assembly.length += own;
-    this.#frameLeft -= own;
-    if (excess > 0) {
-      assembly.buffer.copy(this.#codec.memory, SCRATCH_READ, assembly.length, assembly.length + excess);
-    }
-    if (this.#frameLeft === 0) this.#largeFrameComplete();
-    return excess;
-  }
-
-  #largeFrameComplete(): void {
+  #longFrameComplete(): void {
     this.#fragment = this.#assemblyOpcode;
     if ((this.#frameFirstByte & FIN) === 0) return;
     if (this.#assemblyOpcode === Opcode.text && this.#utf8 & UTF8_MISSING) {
@@ -588,7 +549,7 @@ export class Receiver<Owner> {
     const assembly = this.#assembly;
     this.#due = false;
     message.read(this.#codec.memory, this.#dueAt);
-    message.pointOwn(this.#dueKind, assembly.buffer, assembly.length);
+    message.pointElsewhere(this.#dueKind, assembly.buffer, assembly.length, assembly.length > LARGE_MESSAGE);
     if (last) message.markLast();
     try {
       const result = this.#onMessage!(message, this.#owner);

@@ -34,6 +34,8 @@ export interface ResponseReaderOptions {
   maxHeadBytes?: number;
   /** What is kept of the body of an answer that is not the 101; with that it counts as complete. 64 KiB. */
   maxBodyBytes?: number;
+  /** The answer to CONNECT: with 2xx it ends with its head, whatever the head says (RFC 9110 §9.3.6). */
+  toConnect?: boolean;
 }
 
 const MAX_INTERIM_RESPONSES = 8;
@@ -48,6 +50,7 @@ type Place = 'status-line' | 'line-start' | 'field-name' | 'field-value' | 'line
 export class ResponseReader {
   readonly #maxHeadBytes: number;
   readonly #maxBodyBytes: number;
+  readonly #toConnect: boolean;
   #place: Place = 'status-line';
   #headBytes = 0;
   #interimResponses = 0;
@@ -68,6 +71,7 @@ export class ResponseReader {
   constructor(options: ResponseReaderOptions = {}) {
     this.#maxHeadBytes = options.maxHeadBytes ?? 16 * 1024;
     this.#maxBodyBytes = options.maxBodyBytes ?? 64 * 1024;
+    this.#toConnect = options.toConnect ?? false;
     this.#line = new KeptBytes(this.#maxHeadBytes);
   }
 
@@ -225,7 +229,8 @@ export class ResponseReader {
       this.#place = 'status-line';
       return;
     }
-    this.#body = new ResponseBody(this.#statusCode, this.#headers, this.#maxBodyBytes);
+    const opensTunnel = this.#toConnect && this.#statusCode >= 200 && this.#statusCode < 300;
+    this.#body = new ResponseBody(this.#statusCode, this.#headers, opensTunnel ? 0 : this.#maxBodyBytes);
   }
 
   #isInterim(): boolean {

@@ -162,6 +162,11 @@ export class Sender {
   }
 }
 
+/** Size on the wire of a frame with this many bytes of payload. */
+export function frameSize(length: number): number {
+  return headerSize(length) + length;
+}
+
 /** Size of a masked frame's header (§5.2). */
 function headerSize(length: number): number {
   if (length < 126) return 6;

@@ -22,6 +22,8 @@ export class SendQueue<Owner> implements Outlet {
   readonly #socket: Duplex;
   /** Plain tcp: `writableLength` tells when the kernel has everything. */
   readonly #tcp: boolean;
+  /** False: a stream that keeps what it is given, and is given Buffers of its own (its callbacks promise nothing). */
+  readonly #lends: boolean;
   readonly #onProgress: (owner: Owner) => void;
   readonly #owner: Owner;
 
@@ -30,29 +32,37 @@ export class SendQueue<Owner> implements Outlet {
   /** Callbacks still to come for writes that are known to be done. */
   #settled = 0;
 
-  /** Bytes given to `write` in all, and those not yet known to be in the kernel. */
-  written = 0;
+  /** Bytes handed to the kernel, and bytes given to `write` that are not yet known to be there. */
+  sent = 0;
   pending = 0;
 
   /** `onProgress` is called when bytes that had to wait have left. */
-  constructor(codec: Codec, socket: Duplex, tcp: boolean, onProgress: (owner: Owner) => void, owner: Owner) {
+  constructor(
+    codec: Codec,
+    socket: Duplex,
+    tcp: boolean,
+    onProgress: (owner: Owner) => void,
+    owner: Owner,
+    lends = true,
+  ) {
     this.#codec = codec;
     this.#socket = socket;
     this.#tcp = tcp;
     this.#onProgress = onProgress;
     this.#owner = owner;
+    this.#lends = lends;
   }
 
   write(block: number, length: number): boolean {
-    const mayLease = block !== this.#codec.stagingBlock && this.#leased < MAX_LEASED_BLOCKS;
+    const mayLease = this.#lends && block !== this.#codec.stagingBlock && this.#leased < MAX_LEASED_BLOCKS;
     const view = this.#codec.memory.subarray(block, block + length);
-    this.written += length;
 
     // Over tcp the kernel nearly always takes the bytes at once; only a backlog needs them to stay.
     if (this.#tcp && this.pending === 0 && mayLease) {
       this.#socket.write(view, this.#onWritten);
       if (this.#socket.writableLength === 0) {
         this.#settled++;
+        this.sent += length;
         return true;
       }
     } else {
@@ -71,11 +81,14 @@ export class SendQueue<Owner> implements Outlet {
     }
     const done = this.#inFlight.shift();
     if (done === undefined) return;
-    this.pending -= done.length;
     if (done.block !== 0) {
       this.#leased--;
       this.#codec.sendBlocks.give(done.block);
     }
+    this.pending -= done.length;
+    // What a destroyed socket still held has gone nowhere.
+    if (this.#socket.destroyed) return;
+    this.sent += done.length;
     this.#onProgress(this.#owner);
   };
 }

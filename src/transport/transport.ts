@@ -1,14 +1,15 @@
-/** A tcp or TLS socket whose reads land where its owner says, with no stream in between. */
+/**
+ * What carries a connection: a tcp or TLS socket whose reads land where its owner says, with no stream in
+ * between; or, where there is no other way, a stream whose chunks are copied there.
+ */
 
-import { connect as connectTcp, isIP, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net';
-import type { ConnectionOptions as NodeTlsOptions } from 'node:tls';
+import { connect as connectTcp, type OnReadOpts, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { ConnectionAttempt } from '../errors.js';
+import { Dial, type SocketMaker } from './dial.js';
 import { applySocketOptions, type SocketOptions } from './socket-options.js';
-
-/** Options of `tls.connect` that concern trust and the client's identity. */
-export type TlsOptions = Omit<
-  NodeTlsOptions,
-  'host' | 'port' | 'path' | 'socket' | 'onread' | 'lookup' | 'timeout' | 'highWaterMark' | 'pskCallback'
->;
+import type { TlsClient, TlsFailure, TlsOptions, TlsReport } from './tls-client.js';
 
 export interface Target {
   secure: boolean;
@@ -18,8 +19,8 @@ export interface Target {
 }
 
 /**
- * Who the socket serves: the opening handshake first, the connection after it. One set of functions serves all
- * sockets of a kind; `owner` tells them apart.
+ * Who the transport serves: the opening handshake first, the connection after it. One set of functions serves
+ * all transports of a kind; `owner` tells them apart.
  */
 export interface TransportHandlers<Owner> {
   /** Where the next read may land: asked at the start, and whenever `received` has returned. */
@@ -42,17 +43,56 @@ export interface TransportProgress {
   onReady(): void;
 }
 
+/**
+ * Tells when written memory may be used again: tcp, when nothing waits in the socket; TLS, in the write's
+ * callback; foreign, never, because nothing is known of such a stream.
+ */
+export type Carrier = 'tcp' | 'tls' | 'foreign';
+
+/** Whom a transport serves that lies under another. */
+const NOBODY: TransportHandlers<undefined> = {
+  readTarget: () => new Uint8Array(1),
+  received() {},
+  onEnd() {},
+  onError() {},
+  onClosed() {},
+};
+
+/** The other end of the socket. */
+interface Remote {
+  readonly address?: string;
+  readonly port?: number;
+}
+
 export class Transport {
-  readonly secure: boolean;
-  #socket!: Socket;
+  readonly carrier: Carrier;
+  /** The addresses that were tried, in their order; none for a stream that was there already. */
+  attempts: readonly ConnectionAttempt[] = [];
+  /** Names of the socket options that could not be set. */
+  notApplied: readonly string[] = [];
+
+  /** What is being dialled, until it is connected; then the stream. */
+  #dial: Dial | undefined;
+  #stream: Duplex | undefined;
+  #remote: Remote = {};
+  /** Until its handshake is complete. */
+  #tls: TlsClient | undefined;
+  #tlsReport: TlsReport | undefined;
   #handlers!: TransportHandlers<unknown>;
   #owner: unknown;
-  /** Only while the socket connects: what outlives that must not hold the opening handshake. */
+  /** Only while the transport is made: what outlives that must not hold the opening handshake. */
   #progress: TransportProgress | undefined;
 
-  private constructor(secure: boolean) {
-    this.secure = secure;
+  /** Chunks of the stream are copied; nobody has asked for silence; they will be taken in a moment. */
+  #copies = false;
+  #paused = false;
+  #readScheduled = false;
+
+  private constructor(carrier: Carrier) {
+    this.carrier = carrier;
   }
+
+  // ---------------------------------------------------------------------------------------------- making
 
   /** Starts to connect. What fails afterwards comes as `onError` and `onClosed`; bad options reject. */
   static async open<Owner>(
@@ -62,21 +102,45 @@ export class Transport {
     owner: Owner,
     progress: TransportProgress,
   ): Promise<Transport> {
-    // Loaded when first needed: plain connections do without.
-    const tls = target.secure ? await import('node:tls') : undefined;
-    const transport = new Transport(target.secure);
+    const transport = new Transport(target.secure ? 'tls' : 'tcp');
     transport.serve(handlers, owner);
     transport.#progress = progress;
-    transport.#connect(target, options.socket ?? {}, options.tls, tls);
+    if (target.secure) transport.#tls = await tlsClient(target, options.tls);
+    transport.#connect(target, options.socket ?? {});
     return transport;
   }
 
-  #connect(
-    target: Target,
-    tuning: SocketOptions,
-    tlsOptions: TlsOptions | undefined,
-    tls: typeof import('node:tls') | undefined,
-  ): void {
+  /** Starts TLS over a stream that is there: a tunnel, or what the user brought. */
+  static async secure<Owner>(
+    stream: Duplex,
+    target: { host: string; port: number },
+    options: TlsOptions | undefined,
+    handlers: TransportHandlers<Owner>,
+    owner: Owner,
+    progress: TransportProgress,
+  ): Promise<Transport> {
+    const transport = new Transport('tls');
+    transport.serve(handlers, owner);
+    transport.#progress = progress;
+    const tls = await tlsClient(target, options);
+    if (stream.destroyed) throw stream.errored ?? new Error('the stream was closed');
+    transport.#tls = tls;
+    const socket = tls.connect({ socket: stream, host: target.host, port: target.port });
+    transport.#copyFrom(socket);
+    transport.#onceSecure(socket, tls);
+    return transport;
+  }
+
+  /** A stream that is there, and open. */
+  static over<Owner>(stream: Duplex, handlers: TransportHandlers<Owner>, owner: Owner): Transport {
+    const transport = new Transport('foreign');
+    transport.serve(handlers, owner);
+    transport.#copyFrom(stream);
+    transport.#noteRemote();
+    return transport;
+  }
+
+  #connect(target: Target, options: SocketOptions): void {
     const onread: OnReadOpts = {
       buffer: () => this.#handlers.readTarget(this.#owner),
       callback: (count) => {
@@ -84,56 +148,157 @@ export class Transport {
         return true;
       },
     };
-    const address: TcpNetConnectOpts & { onread: OnReadOpts } = {
-      host: target.host,
-      port: target.port,
-      family: tuning.family,
-      localAddress: tuning.localAddress,
-      lookup: tuning.lookup,
-      autoSelectFamily: tuning.family === undefined,
-      autoSelectFamilyAttemptTimeout: tuning.connectionAttemptTimeout ?? 1_000,
-      onread,
-    };
-    const socket =
-      tls === undefined
-        ? connectTcp(address)
-        : tls.connect({
-            // For SNI and the certificate check; an address is not a name (RFC 6066 §3).
-            servername: isIP(target.host) ? undefined : target.host,
-            ALPNProtocols: ['http/1.1'],
-            ...tlsOptions,
-            ...address,
-          });
-    this.#socket = socket;
+    const tls = this.#tls;
+    const makeSocket: SocketMaker = (address) =>
+      tls === undefined ? connectTcp({ ...address, onread }) : tls.connect({ ...address, onread });
 
-    socket.once('lookup', (error) => {
-      if (!error) this.#progress?.onLookup();
+    this.#dial = new Dial(target, options, makeSocket, {
+      onLookup: () => this.#progress?.onLookup(),
+      onConnect: (socket) => {
+        this.#dial = undefined;
+        this.#stream = socket;
+        this.#remote = this.attempts[this.attempts.length - 1];
+        this.#watch(socket);
+        this.notApplied = applySocketOptions(socket, options);
+        this.#progress?.onConnect();
+        if (tls === undefined) this.#progress?.onReady();
+        else this.#onceSecure(socket as TLSSocket, tls);
+      },
+      onFailed: (error) => this.#handlers.onError(this.#owner, error),
     });
-    socket.once('connect', () => {
-      applySocketOptions(socket, tuning);
-      this.#progress?.onConnect();
-      if (!this.secure) this.#progress?.onReady();
-    });
-    if (this.secure) socket.once('secureConnect', () => this.#progress?.onReady());
-    socket.on('end', () => this.#handlers.onEnd(this.#owner));
-    socket.on('error', (error) => this.#handlers.onError(this.#owner, error));
-    socket.on('close', () => this.#handlers.onClosed(this.#owner));
+    this.attempts = this.#dial.attempts;
+    this.#dial.start();
   }
 
-  get socket(): Socket {
-    return this.#socket;
+  #onceSecure(socket: TLSSocket, tls: TlsClient): void {
+    socket.once('secureConnect', () => {
+      this.#tls = undefined;
+      this.#tlsReport = tls.report();
+      if (this.#copies) this.#noteRemote();
+      this.#progress?.onReady();
+    });
+    // Whatever ended it, a deadline included.
+    socket.once('close', () => this.#tls?.failed());
   }
 
-  /** From now on the socket serves `owner`. */
+  #noteRemote(): void {
+    const { remoteAddress, remotePort } = this.#stream as Partial<Socket>;
+    this.#remote = { address: remoteAddress, port: remotePort };
+  }
+
+  #watch(stream: Duplex): void {
+    stream.on('end', () => this.#handlers.onEnd(this.#owner));
+    stream.on('error', (error) => this.#handlers.onError(this.#owner, error));
+    stream.on('close', () => this.#handlers.onClosed(this.#owner));
+  }
+
+  // --------------------------------------------------------------------------------------- copied chunks
+
+  #copyFrom(stream: Duplex): void {
+    this.#stream = stream;
+    this.#copies = true;
+    this.#watch(stream);
+    stream.on('readable', () => this.#readSoon());
+    // A stream that may stay half open, or does not close by itself, must not keep the connection from ending.
+    stream.on('end', () => stream.end(() => stream.destroy()));
+    stream.on('error', () => stream.destroy());
+  }
+
+  /**
+   * Never from within the stream's own call: a stream that is all JavaScript answers a write before it
+   * returns, and nothing may be delivered from within `send()` (lease rule 4).
+   */
+  #readSoon(): void {
+    if (this.#readScheduled) return;
+    this.#readScheduled = true;
+    process.nextTick(() => {
+      this.#readScheduled = false;
+      while (!this.#paused) {
+        const chunk: Uint8Array | null = this.#stream!.read();
+        if (chunk === null) return;
+        this.#copy(chunk);
+      }
+    });
+  }
+
+  #copy(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length; ) {
+      const target = this.#handlers.readTarget(this.#owner);
+      const piece = chunk.subarray(at, at + target.length);
+      target.set(piece);
+      at += piece.length;
+      this.#handlers.received(this.#owner, piece.length);
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------- using
+
+  /** What is written to. There is none before it is connected. */
+  get socket(): Duplex {
+    return this.#stream!;
+  }
+
+  /** The frames travel in TLS of ours. */
+  get secure(): boolean {
+    return this.carrier === 'tls';
+  }
+
+  /** What our TLS handshake agreed on, once it has. */
+  get tls(): TlsReport | undefined {
+    return this.#tlsReport;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#remote.address;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#remote.port;
+  }
+
+  /** Why TLS failed; undefined when it is not TLS that was under way. */
+  explain(error: Error): TlsFailure | undefined {
+    return this.#tls?.explain(error);
+  }
+
+  /** From now on the transport serves `owner`. */
   serve<Owner>(handlers: TransportHandlers<Owner>, owner: Owner): void {
     this.#handlers = handlers as TransportHandlers<unknown>;
     this.#owner = owner;
     this.#progress = undefined;
   }
 
-  /** At once: RST over tcp; over TLS, where Node has no way to send one, the socket is closed. */
-  reset(): void {
-    if (this.secure) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+  /** Another transport is laid over its socket, which reads from now on. */
+  release(): void {
+    this.serve(NOBODY, undefined);
   }
+
+  pause(): void {
+    this.#paused = true;
+    if (!this.#copies) this.#stream!.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.#copies) this.#readSoon();
+    else this.#stream!.resume();
+  }
+
+  /** Closes it, whatever it has come to. */
+  destroy(): void {
+    this.#dial?.stop();
+    this.#stream?.destroy();
+  }
+
+  /** At once: RST over tcp; where Node has no way to send one, the stream is closed. */
+  reset(): void {
+    if (this.carrier === 'tcp') (this.#stream as Socket).resetAndDestroy();
+    else this.#stream!.destroy();
+  }
+}
+
+/** Loaded when first needed: plain connections do without. */
+async function tlsClient(target: { host: string; port: number }, options?: TlsOptions): Promise<TlsClient> {
+  const { TlsClient } = await import('./tls-client.js');
+  return new TlsClient(target, options ?? {});
 }

@@ -19,7 +19,22 @@ export function payloadLength({ large }: { large: boolean }): fc.Arbitrary<numbe
       ? [
           { weight: 1, arbitrary: fc.constantFrom(65_534, 65_535, 65_536, 65_537) },
           { weight: 1, arbitrary: fc.integer({ min: 1_000, max: 70_000 }) },
-          { weight: 1, arbitrary: fc.constantFrom(65_472, 65_473, 131_072, 200_000) },
+          // Where a receiver may choose another place for the bytes.
+          {
+            weight: 1,
+            arbitrary: fc.constantFrom(
+              4_095,
+              4_096,
+              4_097,
+              32_758,
+              32_759,
+              32_768,
+              65_472,
+              65_473,
+              131_072,
+              260_000,
+            ),
+          },
         ]
       : []),
   );

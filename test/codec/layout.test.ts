@@ -7,9 +7,9 @@ import * as layout from '../../src/codec/layout.js';
 
 const PAGE = 0x1_0000;
 
-/** A constant's value: numbers, names of earlier constants, parentheses, + - * / << in 32 bits as the module has them. */
+/** A constant's value: numbers, names of earlier constants, parentheses, + - * / << | in 32 bits as the module has them. */
 function evaluate(expression: string, known: ReadonlyMap<string, number>): number {
-  const tokens: string[] = expression.match(/0x[0-9a-f]+|\d+|\w+|<<|[-+*/()]/gi) ?? [];
+  const tokens: string[] = expression.match(/0x[0-9a-f]+|\d+|\w+|<<|[-+*/()|]/gi) ?? [];
   const binary = (operators: string[], operand: () => number): number => {
     let value = operand();
     while (operators.includes(tokens[0])) {
@@ -19,22 +19,25 @@ function evaluate(expression: string, known: ReadonlyMap<string, number>): numbe
       else if (operator === '-') value -= right;
       else if (operator === '*') value *= right;
       else if (operator === '/') value = Math.trunc(value / right);
-      else value <<= right;
+      else if (operator === '<<') value <<= right;
+      else value |= right;
     }
     return value;
   };
-  const sum = (): number => binary(['<<'], () => binary(['+', '-'], () => binary(['*', '/'], atom)));
+  const product = (): number => binary(['*', '/'], atom);
+  const shift = (): number => binary(['<<'], () => binary(['+', '-'], product));
+  const whole = (): number => binary(['|'], shift);
   const atom = (): number => {
     const token = tokens.shift() ?? assert.fail(`"${expression}" ends early`);
     if (token === '-') return -atom();
     if (token === '(') {
-      const value = sum();
+      const value = whole();
       assert.equal(tokens.shift(), ')');
       return value;
     }
     return /^\d/.test(token) ? Number(token) : (known.get(token) ?? assert.fail(`"${token}" is not known`));
   };
-  const value = sum();
+  const value = whole();
   assert.deepEqual(tokens, [], expression);
   return value;
 }
@@ -64,24 +67,32 @@ describe('the map of linear memory', () => {
   });
 
   test('every constant of src/codec/layout.ts has its counterpart in assembly/', () => {
+    const shift = (name: string): number => frame.get(name) ?? assert.fail(name);
     const counterparts = new Map([
       ...map,
       ...utf8,
-      ['FLAGS_SHIFT', frame.get('FLAGS_SHIFT')],
-      ['FLAG_ASCII', frame.get('ASCII')],
-      ['LENGTH_MASK', 2 ** (frame.get('FLAGS_SHIFT') ?? 0) - 1],
-      ['SCRATCH_READ', layout.SCRATCH + layout.SLAB_SIZE - layout.READ_SIZE],
+      ['KIND_SHIFT', shift('KIND_SHIFT')],
+      ['FIRST_BYTE_SHIFT', shift('FIRST_BYTE_SHIFT')],
+      // Each field of a frame table's word reaches up to the next.
+      ['LENGTH_MASK', 2 ** shift('KIND_SHIFT') - 1],
+      ['KIND_MASK', 2 ** (shift('FIRST_BYTE_SHIFT') - shift('KIND_SHIFT')) - 1],
     ]);
     for (const [name, value] of mirror) assert.equal(value, counterparts.get(name), name);
   });
 
-  test('registers and errors have the same numbers on both sides', () => {
+  test('registers, errors and kinds have the same numbers on both sides', () => {
     for (const [name, index] of Object.entries(layout.Register)) {
       assert.equal(frame.get(upperCase(name)), index * 4, name);
     }
     for (const [name, value] of Object.entries(layout.FrameError)) {
       assert.equal(frame.get(upperCase(name)), value, name);
     }
+    const { none, binary, text, asciiText } = layout.Kind;
+    assert.deepEqual(
+      [none, binary, text, asciiText],
+      [0, frame.get('KIND_BINARY'), frame.get('KIND_TEXT'), frame.get('KIND_ASCII')],
+    );
+    for (const kind of Object.values(layout.Kind)) assert.equal(kind & layout.KIND_MASK, kind);
   });
 
   test('the memory the module was compiled for is the one that is made', () => {
@@ -96,7 +107,7 @@ describe('the map of linear memory', () => {
       ['registers', layout.REGISTERS, Object.keys(layout.Register).length * 4],
       ['masking keys', layout.MASKING_KEYS, layout.MASKING_KEYS_SIZE],
       ['frame table', layout.FRAME_TABLE, layout.FRAME_TABLE_SIZE],
-      ['scratch', layout.SCRATCH, layout.SLAB_SIZE],
+      ['scratch', layout.SCRATCH, layout.SLAB_SIZE + layout.READ_SIZE],
       ['send blocks', layout.SEND_BLOCKS, layout.SEND_BLOCK_SIZE * layout.SEND_BLOCK_COUNT],
       ['slabs', layout.SLABS, layout.SLAB_SIZE * layout.SLAB_COUNT],
       ['last page', (layout.MEMORY_PAGES - 1) * PAGE, PAGE],
@@ -110,13 +121,16 @@ describe('the map of linear memory', () => {
     assert.ok(layout.SLAB_COUNT >= 1);
   });
 
-  test('a slab holds a whole read behind as much kept before it, and the table the shortest frames of both', () => {
-    assert.ok(layout.SLAB_SIZE >= 2 * layout.READ_SIZE);
-    assert.equal(layout.SCRATCH_READ, layout.SCRATCH + layout.SLAB_SIZE - layout.READ_SIZE);
-    assert.equal(layout.FRAME_TABLE_SIZE / 8, layout.SLAB_SIZE / 2);
-    // A length of a frame that lies in a slab, and the flags of any frame, have room in one word.
-    assert.ok(layout.SLAB_SIZE <= layout.LENGTH_MASK);
-    assert.ok((layout.FLAG_ASCII | 0xff) << layout.FLAGS_SHIFT > 0);
+  test('what a slab kept fits in front of a read, and the shortest frames of both in the frame table', () => {
+    assert.equal(layout.SCRATCH_READ, layout.SCRATCH + layout.SLAB_SIZE);
+    assert.ok(layout.FRAME_TABLE_SIZE / 8 >= (layout.SLAB_SIZE + layout.READ_SIZE) / 2);
+    assert.ok(layout.PEEK_SIZE <= layout.READ_SIZE);
+    const { scratch, peek } = new Codec();
+    assert.deepEqual([scratch.byteOffset, scratch.length], [layout.SCRATCH_READ, layout.READ_SIZE]);
+    assert.deepEqual([peek.byteOffset, peek.length], [layout.SCRATCH_READ, layout.PEEK_SIZE]);
+    // The length of a frame that lies in scratch, its kind and its first byte have room in one word.
+    assert.ok(layout.SLAB_SIZE + layout.READ_SIZE <= layout.LENGTH_MASK);
+    assert.ok(layout.FIRST_BYTE_SHIFT + 8 <= 32);
   });
 
   test("the module's own data lies below the registers", () => {

@@ -284,6 +284,17 @@ describe('UTF-8 over splits', () => {
     );
   });
 
+  test('RFC 6455 §8.1: one character or one wrong byte at every place of a long ASCII text', () => {
+    for (let place = 0; place < 220; place++) {
+      for (const hex of ['c3a9', 'f09f9880', 'ff', 'e282', 'eda0']) {
+        const bytes = Buffer.alloc(224, 0x61);
+        bytes.write(hex, place, 'hex');
+        compare([bytes], place % 64);
+        compare(cutAt(bytes, 37), 5);
+      }
+    }
+  });
+
   test('RFC 6455 §8.1: a text of 64 KiB wrong at its last byte', () => {
     const bytes = Buffer.alloc(65_536, 'é');
     compare([bytes]);

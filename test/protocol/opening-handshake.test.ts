@@ -579,6 +579,7 @@ describe('RFC 6455 §4.1 the response', () => {
   it('what the server wrote is quoted without control sequences and not in full length', () => {
     const { message } = failure(answer([`Upgrade: \x9b2J${'x'.repeat(500)}`]));
     assert.ok(message.includes(`"\\u009b2J${'x'.repeat(77)}…"`), message);
+    assert.ok(failure(answer([`Upgrade: ${'x'.repeat(80)}`])).message.includes(`"${'x'.repeat(80)}"`));
   });
 });
 

@@ -12,6 +12,7 @@ import { cutUp, encodeStream, faultyStream, validStream, type WireStream } from 
 import {
   compare,
   compareInTurns,
+  compareStopped,
   compareWithPauses,
   type Slabs,
   type Way,
@@ -22,13 +23,13 @@ const WAYS: readonly Way[] = ['read', 'feed'];
 const SLABS: readonly Slabs[] = ['free', 'taken'];
 const NO_LIMIT = 2 ** 26;
 
-/** A stream in two pieces cut at each place given, all at once, and byte by byte; by each way in. */
+/** A stream all at once, in two pieces cut at each place given, and byte by byte when short; by each way in. */
 function compareCut(stream: WireStream, cuts: Iterable<number>, maxMessageSize = NO_LIMIT): void {
   for (const way of WAYS) {
     for (const slabs of SLABS) {
       const rest = { stream, maxMessageSize, way, slabs };
       compare({ ...rest, how: 'all at once' });
-      compare({ ...rest, how: 'one byte at a time' });
+      if (stream.bytes.length < 1_000) compare({ ...rest, how: 'one byte at a time' });
       for (const cut of cuts) compare({ ...rest, how: [{ frame: undefined, offset: cut }] });
     }
   }
@@ -38,12 +39,15 @@ const everyPlace = ({ bytes }: WireStream): number[] => Array.from({ length: byt
 
 describe('the receiver tells what the reference tells', () => {
   test('RFC 6455 §5: every first byte with every second byte, before and within a fragmented message', () => {
+    const seconds = [0, 1, 0x7d, 0x7e, 0x7f, 0x80, 0x81, 0xfd, 0xfe, 0xff];
     for (const begun of ['', '0100', '0200']) {
       const before = Buffer.from(begun, 'hex');
-      for (let pair = 0; pair < 1 << 16; pair++) {
-        const bytes = Buffer.concat([before, Buffer.of(pair >> 8, pair & 0xff)]);
-        const stream = { bytes, frameStarts: [0] };
-        compare({ stream, how: 'all at once', maxMessageSize: NO_LIMIT, way: 'read', slabs: 'free' });
+      for (let first = 0; first < 256; first++) {
+        for (const second of begun === '' ? Array(256).keys() : seconds) {
+          const bytes = Buffer.concat([before, Buffer.of(first, second)]);
+          const stream = { bytes, frameStarts: [0] };
+          compare({ stream, how: 'all at once', maxMessageSize: NO_LIMIT, way: 'read', slabs: 'free' });
+        }
       }
     }
   });
@@ -56,7 +60,7 @@ describe('the receiver tells what the reference tells', () => {
   });
 
   test('RFC 6455 §5.4: a message of every boundary length, whole and in fragments, at and above the limit', () => {
-    for (const length of BOUNDARY_LENGTHS) {
+    for (const length of [...BOUNDARY_LENGTHS, 4_097, 32_759]) {
       for (const opcode of [1, 2]) {
         const payload = opcode === 1 ? pseudoRandomText(length, 1) : pseudoRandomBytes(length, 1);
         const ping: Frame = { opcode: 9, payload: Buffer.from('between') };
@@ -77,6 +81,18 @@ describe('the receiver tells what the reference tells', () => {
           }
         }
       }
+    }
+  });
+
+  test('RFC 6455 §5.2: large frames, one byte at a time', () => {
+    const stream = encodeStream([
+      { opcode: 2, payload: pseudoRandomBytes(65_536, 1) },
+      { opcode: 1, payload: pseudoRandomText(65_535, 2) },
+      { fin: false, opcode: 1, payload: pseudoRandomText(65_473, 3) },
+      { opcode: 0, payload: pseudoRandomText(65_472, 4) },
+    ]);
+    for (const slabs of SLABS) {
+      compare({ stream, how: 'one byte at a time', maxMessageSize: NO_LIMIT, way: 'read', slabs });
     }
   });
 
@@ -102,12 +118,58 @@ describe('the receiver tells what the reference tells', () => {
     }
   });
 
-  test('RFC 6455 §10.4: a Ping behind a message above the limit is not answered, with or without a cut', () => {
-    const stream = encodeStream([
-      { opcode: 2, payload: Buffer.alloc(9) },
-      { opcode: 9, payload: Buffer.alloc(1) },
-    ]);
-    compareCut(stream, everyPlace(stream), 8);
+  test('RFC 6455 §5.5.2: a Ping is answered once, unless a message above the limit stands before it', () => {
+    const binary = (length: number): Frame => ({ opcode: 2, payload: Buffer.alloc(length) });
+    const ping: Frame = { opcode: 9, payload: Buffer.from('?') };
+    const begun: Frame = { ...binary(5), fin: false };
+    const more: Frame = { opcode: 0, payload: Buffer.alloc(5) };
+    for (const limit of [5, 9, 10]) {
+      for (const frames of [
+        [binary(limit), ping, binary(limit + 1), ping],
+        [begun, ping, more, ping],
+        [begun, more, ping, begun, more, ping],
+        [binary(limit), binary(limit), ping],
+      ]) {
+        const stream = encodeStream(frames);
+        compareCut(stream, everyPlace(stream), limit);
+      }
+    }
+    const long = encodeStream([binary(70_000), binary(10), ping]);
+    compareCut(long, [1, 9, 10, 100, 5_000, 65_000, 70_000, 70_009, 70_010, 70_012], 70_000);
+    const inFragments = encodeStream([{ ...binary(60_000), fin: false }, more, binary(10), ping]);
+    compareCut(inFragments, [1, 4, 5_000, 60_000, 60_004, 60_006, 60_011], 60_005);
+  });
+
+  test('RFC 6455 §8.1: a character cut by the end of a large frame, where the message goes on and where not', () => {
+    for (const length of [4_096, 4_097, 32_758, 32_759, 65_473, 65_536, 131_073]) {
+      const text = pseudoRandomText(length, 3);
+      for (const character of ['c3a9', 'e282ac', 'f09f9880']) {
+        for (let cut = 2; cut < character.length; cut += 2) {
+          const head = Buffer.concat([text, Buffer.from(character.slice(0, cut), 'hex')]);
+          const tail = Buffer.from(character.slice(cut), 'hex');
+          const goesOn = encodeStream([
+            { fin: false, opcode: 1, payload: head },
+            { opcode: 0, payload: tail },
+          ]);
+          const ends = encodeStream([{ opcode: 1, payload: head }]);
+          const endsLater = encodeStream([
+            { fin: false, opcode: 1, payload: head.subarray(0, 10) },
+            { opcode: 0, payload: head.subarray(10) },
+          ]);
+          for (const stream of [goesOn, ends, endsLater]) {
+            const rest = { stream, maxMessageSize: NO_LIMIT, way: 'read', slabs: 'free' } as const;
+            compare({ ...rest, how: 'all at once' });
+            compare({
+              ...rest,
+              how: [
+                { frame: undefined, offset: 20 },
+                { frame: undefined, offset: length },
+              ],
+            });
+          }
+        }
+      }
+    }
   });
 
   test('RFC 6455 §5.4: ten thousand fragments of one byte', () => {
@@ -116,7 +178,9 @@ describe('the receiver tells what the reference tells', () => {
       opcode: i === 0 ? 1 : 0,
       payload: Buffer.of(0x61 + (i % 26)),
     }));
-    compareCut(encodeStream(frames), [1, 2, 3, 29_999]);
+    const stream = encodeStream(frames);
+    compareCut(stream, [1, 2, 3, 29_999]);
+    compare({ stream, how: 'one byte at a time', maxMessageSize: NO_LIMIT, way: 'read', slabs: 'free' });
   });
 
   test('RFC 6455 §5: right streams, in any pieces', () => {
@@ -171,6 +235,59 @@ describe('the receiver tells the same, whatever happens around it', () => {
     await fc.assert(fc.asyncProperty(scenario({ large: true, maxActs: 3 }), flow, compareWithPauses), {
       numRuns: 100,
     });
+  });
+
+  test('RFC 6455 §5.5.2: Pings are answered before anybody listens, and not again when delivery begins', async () => {
+    const pings: Frame[] = Array.from({ length: 1_000 }, (_, i) => ({
+      opcode: 9,
+      payload: Buffer.alloc(100, i),
+    }));
+    const stream = encodeStream([{ opcode: 2, payload: Buffer.alloc(4_000) }, ...pings]);
+    for (const cut of [1, 3_900, 4_004, 10_000]) {
+      // Kept from the first piece, and a whole read behind it: more waits than one step of delivery takes.
+      const how = [cut, cut + 65_536].map((offset) => ({ frame: undefined, offset }));
+      for (const way of WAYS) {
+        for (const slabs of SLABS) {
+          const rest = { stream, how, maxMessageSize: NO_LIMIT, way, slabs };
+          await compareWithPauses(rest, { listenAfter: 9, pauseAt: [], after: ['nothing'] });
+          await compareWithPauses(rest, {
+            listenAfter: 9,
+            pauseAt: [true],
+            after: ['turn', 'resume and turn'],
+          });
+        }
+      }
+    }
+  });
+
+  test('lease rule 3: a large frame that goes on arriving while delivery is paused', async () => {
+    for (const opcode of [1, 2]) {
+      const payload = opcode === 1 ? pseudoRandomText(150_000, 1) : pseudoRandomBytes(150_000, 1);
+      const stream = encodeStream([
+        { opcode: 2, payload: Buffer.alloc(1) },
+        { opcode, payload },
+        { opcode: 9 },
+      ]);
+      const how = [1_000, 5_000, 30_000, 31_000, 80_000, 149_000, 150_000].map((offset) => ({
+        frame: undefined,
+        offset,
+      }));
+      for (const way of WAYS) {
+        const rest = { stream, how, maxMessageSize: NO_LIMIT, way, slabs: 'free' } as const;
+        for (const next of ['nothing', 'turn', 'resume', 'resume and turn', 'pause'] as const) {
+          for (const pauseAt of [[], [true], [false, true]]) {
+            await compareWithPauses(rest, { listenAfter: 0, pauseAt, after: [next, 'nothing'] });
+            await compareWithPauses(rest, { listenAfter: 3, pauseAt, after: ['nothing', 'turn', next] });
+          }
+        }
+      }
+    }
+  });
+
+  test('lease rule 6: after stop() in a callback nothing is delivered, and nothing is kept', () => {
+    fc.assert(fc.property(scenario(), fc.nat(3), compareStopped), { numRuns: 500 });
+    const large = scenario({ large: true, maxActs: 3 });
+    fc.assert(fc.property(large, fc.nat(2), compareStopped), { numRuns: 60 });
   });
 
   test('lease rule 1: pieces larger than any place for them', () => {

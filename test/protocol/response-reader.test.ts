@@ -659,7 +659,9 @@ describe('what Node’s own HTTP client accepts is read alike', () => {
       status === 204 || status === 304
         ? `HTTP/${version} ${status} ${phrase}\r\n${lines}\r\n`
         : `HTTP/${version} ${status} ${phrase}\r\n${lines}${framed}`,
-    );
+    )
+    // RFC 9112 §6.1 calls chunked in HTTP/1.0 faulty: parsers may differ on it.
+    .filter((wire) => !(wire.startsWith('HTTP/1.0') && wire.includes('\r\nTransfer-Encoding')));
   const switching = fc
     .tuple(reason, fields, latin1)
     .map(

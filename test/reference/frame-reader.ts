@@ -1,7 +1,6 @@
 /**
  * A reader of frames without regard to what messages they make: the rules of RFC 6455 §5.2–§5.5 and §8.1 that
- * can be told from the frames alone, for both ends of a connection. It knows no limit, and a Close frame does
- * not end it.
+ * can be told from the frames alone, for both ends of a connection. A Close frame ends it, right or wrong.
  */
 import { mask } from './mask.js';
 import { Utf8Reference } from './utf8.js';
@@ -11,6 +10,8 @@ export interface ReaderOptions {
   masked: boolean;
   /** RFC 7692 §6: RSV1 may stand on the first frame of a message, whose payload then is no text yet. */
   rsv1: boolean;
+  /** §10.4: the most bytes a message may have; without it, what 32 bits can tell. */
+  limit?: number;
 }
 
 export interface ReadFrame {
@@ -18,8 +19,9 @@ export interface ReadFrame {
   payloadStart: number;
   /** Unmasked. */
   payload: Buffer;
-  /** A text message in one frame, not compressed, without a byte above 0x7F. */
-  isAscii: boolean;
+  /** What message the frame is by itself, named as `Kind` of the codec; 'none' for a fragment, a compressed
+   * message or a control frame. */
+  kind: 'none' | 'binary' | 'text' | 'asciiText';
 }
 
 export interface Reading {
@@ -31,10 +33,10 @@ export interface Reading {
 }
 
 /** Frames from the first byte to the last, or to the first wrong one. */
-export function readFrames(bytes: Uint8Array, { masked, rsv1 }: ReaderOptions): Reading {
+export function readFrames(bytes: Uint8Array, { masked, rsv1, limit = 0xffff_ffff }: ReaderOptions): Reading {
   const frames: ReadFrame[] = [];
-  // The message in fragments: whether it is text to be judged, and how far that text has come.
-  let fragmented: { text: Utf8Reference | undefined } | undefined;
+  // The message in fragments: its bytes so far; whether it is text to be judged, and how far that text has come.
+  let fragmented: { size: bigint; text: Utf8Reference | undefined } | undefined;
   let start = 0;
   for (;;) {
     const stop = (error?: string): Reading => ({ frames, error, consumed: start });
@@ -68,6 +70,9 @@ export function readFrames(bytes: Uint8Array, { masked, rsv1 }: ReaderOptions): 
 
     const headerLength = 2 + lengthOctets + (masked ? 4 : 0);
     if (available < headerLength) return stop();
+    if (!isControl && (startsMessage ? 0n : fragmented!.size) + length > BigInt(limit)) {
+      return stop('messageTooLarge');
+    }
     const key = masked ? [0, 1, 2, 3].map((i) => at(2 + lengthOctets + i)) : [0, 0, 0, 0];
     const payloadStart = start + headerLength;
     const arrived = BigInt(bytes.length - payloadStart);
@@ -76,7 +81,7 @@ export function readFrames(bytes: Uint8Array, { masked, rsv1 }: ReaderOptions): 
     const payload = Buffer.from(mask(bytes.subarray(payloadStart, payloadStart + present), key, 0));
 
     const isText = opcode === 1 && reserved === 0;
-    const message = startsMessage ? { text: isText ? new Utf8Reference() : undefined } : fragmented;
+    const message = startsMessage ? { size: 0n, text: isText ? new Utf8Reference() : undefined } : fragmented;
     const text = isControl ? undefined : message?.text;
     if (text !== undefined) {
       for (const byte of payload) if (!text.push(byte)) return stop('invalidUtf8');
@@ -87,9 +92,17 @@ export function readFrames(bytes: Uint8Array, { masked, rsv1 }: ReaderOptions): 
       firstByte,
       payloadStart,
       payload,
-      isAscii: isText && fin && payload.every((byte) => byte < 0x80),
+      kind: !fin || !startsMessage || reserved !== 0 ? 'none' : isText ? kindOfText(payload) : 'binary',
     });
-    if (!isControl) fragmented = fin ? undefined : message;
     start = payloadStart + payload.length;
+    if (opcode === 8) return stop();
+    if (isControl) continue;
+    message!.size += length;
+    fragmented = fin ? undefined : message;
   }
+}
+
+/** Text without a byte above 0x7F is also ASCII. */
+function kindOfText(payload: Uint8Array): 'text' | 'asciiText' {
+  return payload.every((byte) => byte < 0x80) ? 'asciiText' : 'text';
 }

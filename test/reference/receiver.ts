@@ -101,7 +101,7 @@ function readFrames(bytes: Uint8Array, maxMessageSize: number, events: Event[]):
     if (BigInt(message.payload.length) + length > BigInt(maxMessageSize)) {
       throw new Violation('ERR_MESSAGE_TOO_LARGE', 1009);
     }
-    for (let left = length; left > 0n; left--) {
+    for (let left = Number(length); left > 0; left--) {
       const byte = next();
       // §8.1: text is UTF-8 over the whole message, wherever it was cut into fragments.
       if (message.isText && !message.text.push(byte)) throw new Violation('ERR_INVALID_UTF8', 1007);

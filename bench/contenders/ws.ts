@@ -1,0 +1,39 @@
+import { createRequire } from 'node:module';
+import WebSocket from 'ws';
+import type { Contender, Payload } from '../harness/contender.js';
+
+const require = createRequire(import.meta.url);
+const versionOf = (name: string): string => require(`${name}/package.json`).version;
+
+export const contender: Contender = {
+  subject: `ws ${versionOf('ws')}, bufferutil ${versionOf('bufferutil')}`,
+  note: 'with bufferutil, perMessageDeflate off; text by toString() of the Buffer that it hands over',
+  open: ({ url, ca }, inbox) =>
+    new Promise((resolve, reject) => {
+      let closing = false;
+      const socket = new WebSocket(url, { perMessageDeflate: false, ca });
+      socket.on('message', (data: Buffer, isBinary) => {
+        if (isBinary) inbox.binary(data, 0, data.length);
+        else inbox.text(data.toString());
+      });
+      socket.on('error', (error) => {
+        reject(error);
+        inbox.fail(error);
+      });
+      socket.on('close', (code, reason) => {
+        if (!closing) inbox.fail(new Error(`connection closed: ${code} ${reason}`));
+      });
+      socket.on('open', () =>
+        resolve({
+          send: (payload: Payload) => socket.send(payload),
+          sendAll: (payloads) => {
+            for (const payload of payloads) socket.send(payload);
+          },
+          close: () => {
+            closing = true;
+            socket.close();
+          },
+        }),
+      );
+    }),
+};

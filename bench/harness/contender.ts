@@ -1,0 +1,30 @@
+/** What a benchmarked client is to the harness. Every file of `bench/contenders/` exports one as `contender`. */
+import type { Inbox } from './inbox.js';
+
+export type Payload = Buffer | string;
+
+export interface Target {
+  url: string;
+  /** The certificate to trust, for wss: URLs. */
+  ca: string;
+}
+
+export interface Contender {
+  /** Name and version of the thing measured, for the report. */
+  readonly subject: string;
+  /** What is special about the way it takes part; printed under the results. */
+  readonly note: string;
+  /**
+   * Opens one connection. Every message must reach `inbox`: binary as bytes at an offset, text as a JavaScript
+   * string. `inbox.fail` hears of a connection that ends without `close()`.
+   */
+  open(target: Target, inbox: Inbox): Promise<Link>;
+}
+
+export interface Link {
+  /** Sends one message now: a string as text, bytes as binary. */
+  send(payload: Payload): void;
+  /** Sends many messages within this tick, by the fastest way that the public API offers. */
+  sendAll(payloads: readonly Payload[]): void;
+  close(): void;
+}

@@ -1,0 +1,169 @@
+/** What a run found: rows for the terminal while it runs, and everything as JSON at its end. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { MicroRow } from '../micro/micro-process.js';
+import type { Sample } from './contender-process.js';
+import type { Machine } from './machine.js';
+import { median, quantile, spread } from './statistics.js';
+import type { Outcome } from './turns.js';
+
+export interface Row {
+  workload: string;
+  case: string;
+  transport: string;
+  contender: string;
+  metric: 'rate' | 'latency';
+  failure?: string;
+  messagesPerSecond: number;
+  /** Microseconds, all rounds together. */
+  latency?: { p50: number; p99: number; p999: number; max: number };
+  /** Median distance of a round from the median round, relative. */
+  spread: number;
+  cpuNanosecondsPerMessage: number;
+  collectionsPerMillion: number;
+  /** Share of one core that client and server used: a client well below 1 waits for somebody else. */
+  busy: { client: number; server: number };
+  /** Speed relative to these contenders: median over the rounds of the ratio within a round. */
+  ratio: Record<string, number>;
+  samples: Sample[];
+}
+
+/** The contenders that the table compares with. */
+const REFERENCES = ['ws', 'floor'];
+
+export function summarize(
+  title: { workload: string; case: string; transport: string; metric: 'rate' | 'latency' },
+  results: Map<string, Outcome>,
+): Row[] {
+  const rows: Row[] = [];
+  for (const [contender, { samples, serverBusy, failure }] of results) {
+    const speeds = samples.map(speed);
+    const ratio: Record<string, number> = {};
+    for (const reference of REFERENCES) {
+      const others = results.get(reference);
+      if (others === undefined || others.failure !== undefined || failure !== undefined) continue;
+      ratio[reference] = median(speeds.map((value, round) => value / speed(others.samples[round])));
+    }
+    rows.push({
+      ...title,
+      contender,
+      failure,
+      messagesPerSecond: median(samples.map(({ messages, seconds }) => messages / seconds)),
+      latency: pooled(samples),
+      spread: spread(speeds),
+      cpuNanosecondsPerMessage: median(
+        samples.map(({ cpuMicroseconds, messages }) => (cpuMicroseconds * 1000) / messages),
+      ),
+      collectionsPerMillion: (sum(samples, 'collections') / sum(samples, 'messages')) * 1e6,
+      busy: {
+        client: median(samples.map(({ cpuMicroseconds, seconds }) => cpuMicroseconds / 1e6 / seconds)),
+        server: median(serverBusy),
+      },
+      ratio,
+      samples: samples.map(({ latencies: _, ...sample }) => sample),
+    });
+  }
+  return rows;
+}
+
+/** Higher is better, so that a ratio above 1 is a win whatever the metric. */
+function speed({ messages, seconds, latency }: Sample): number {
+  return latency === undefined ? messages / seconds : 1 / latency.p50;
+}
+
+function pooled(samples: Sample[]): Row['latency'] {
+  const all = samples.flatMap(({ latencies }) => (latencies === undefined ? [] : [...latencies]));
+  if (all.length === 0) return undefined;
+  const sorted = Float64Array.from(all).sort();
+  return {
+    p50: quantile(sorted, 0.5),
+    p99: quantile(sorted, 0.99),
+    p999: quantile(sorted, 0.999),
+    max: sorted[sorted.length - 1],
+  };
+}
+
+function sum(samples: Sample[], key: 'collections' | 'messages'): number {
+  return samples.reduce((total, sample) => total + sample[key], 0);
+}
+
+const COLUMNS = [-27, -4, -11, 23, 5, 9, 8, 8, 7, 7];
+
+export function heading(metric: 'rate' | 'latency'): string {
+  const result = metric === 'rate' ? 'messages/s' : 'p50 / p99 / p99.9 µs';
+  return line(['workload', '', 'contender', result, '±', 'CPU/msg', 'GC/M', 'busy c/s', '× ws', '× floor']);
+}
+
+export function tableLine(row: Row): string {
+  const title = [`${row.workload} ${row.case}`, row.transport, row.contender];
+  if (row.failure !== undefined) return `${line(title)} FAILED: ${row.failure.split('\n')[0]}`;
+  const { latency } = row;
+  return line([
+    ...title,
+    latency === undefined
+      ? rate(row.messagesPerSecond)
+      : [latency.p50, latency.p99, latency.p999].map(threeDigits).join(' / '),
+    percent(row.spread),
+    duration(row.cpuNanosecondsPerMessage),
+    threeDigits(row.collectionsPerMillion),
+    `${Math.round(row.busy.client * 100)}/${Math.round(row.busy.server * 100)}`,
+    ...REFERENCES.map((name) => (row.ratio[name] === undefined ? '' : threeDigits(row.ratio[name]))),
+  ]);
+}
+
+/** The first way is Heartwire's, and the others are given relative to it. */
+export function microLine({ way, nanoseconds, margin }: MicroRow, first: MicroRow): string {
+  const ratio = nanoseconds / first.nanoseconds;
+  return `  ${way.padEnd(22)}${duration(nanoseconds).padStart(10)}  ±${margin.toFixed(1).padStart(4)} %${threeDigits(ratio).padStart(9)} ×`;
+}
+
+export const LEGEND = `±         median distance of a round from the median round
+CPU/msg   client's user and system time, all threads
+GC/M      the client's garbage collections per million messages
+busy c/s  percent of a core that client and server used; a client below 100 waits for the server or the kernel
+× ws, × floor   speed relative to theirs, above 1 is faster: messages/s, or the inverse of p50; paired by round`;
+
+export function save(report: {
+  machine: Machine;
+  subjects: Record<string, string>;
+  quick: boolean;
+  seconds: number;
+  /** Cores that other processes kept busy while rounds were measured. */
+  foreignCores: number;
+  rows: Row[];
+  micro: MicroRow[];
+}): string {
+  const date = new Date().toISOString();
+  const directory = new URL('../results/', import.meta.url);
+  mkdirSync(directory, { recursive: true });
+  const file = new URL(`${date.slice(0, 19).replaceAll(':', '-')}.json`, directory);
+  writeFileSync(file, `${JSON.stringify({ date, ...report }, null, 1)}\n`);
+  return fileURLToPath(file);
+}
+
+function line(cells: string[]): string {
+  return cells
+    .map((cell, i) => (COLUMNS[i] < 0 ? cell.padEnd(-COLUMNS[i]) : cell.padStart(COLUMNS[i])))
+    .join(' ');
+}
+
+function rate(perSecond: number): string {
+  if (perSecond >= 1e6) return `${threeDigits(perSecond / 1e6)} M`;
+  if (perSecond >= 1e4) return `${threeDigits(perSecond / 1e3)} k`;
+  return threeDigits(perSecond);
+}
+
+function duration(nanoseconds: number): string {
+  if (nanoseconds >= 1e7) return `${threeDigits(nanoseconds / 1e6)} ms`;
+  if (nanoseconds >= 1e4) return `${threeDigits(nanoseconds / 1e3)} µs`;
+  return `${threeDigits(nanoseconds)} ns`;
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`;
+}
+
+function threeDigits(value: number): string {
+  if (value === 0) return '0';
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}

@@ -1,0 +1,16 @@
+/** Of the sorted values, the one below which `q` of them lie. */
+export function quantile(sorted: ArrayLike<number>, q: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** How far the rounds typically lie from their median, relative to it. */
+export function spread(values: readonly number[]): number {
+  const center = median(values);
+  return median(values.map((value) => Math.abs(value - center))) / center;
+}

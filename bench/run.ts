@@ -1,0 +1,168 @@
+/**
+ * `npm run bench`: each contender in each workload over tcp and TLS, in turns, then the codec's operations.
+ * The server and every contender are processes of their own; this one only conducts, and is idle while they run.
+ */
+import { type Selection, selection, USAGE } from './harness/arguments.js';
+import { Child } from './harness/child.js';
+import type { ContenderCalls } from './harness/contender-process.js';
+import { cores, machine } from './harness/machine.js';
+import { Progress } from './harness/progress.js';
+import { workloads } from './harness/registry.js';
+import { heading, LEGEND, microLine, type Row, save, summarize, tableLine } from './harness/report.js';
+import type { ServerCalls } from './harness/server-process.js';
+import { PATIENCE, takeTurns } from './harness/turns.js';
+import type { Workload } from './harness/workload.js';
+import type { MicroCalls, MicroRow } from './micro/micro-process.js';
+
+/** Cores used by others, below which a run is worth quoting. */
+const QUIET = 0.15;
+
+type Transport = 'tcp' | 'tls';
+type Troupe = Map<string, Child<ContenderCalls>>;
+
+interface Step {
+  transport: Transport;
+  workload: Workload;
+  index: number;
+  label: string;
+}
+
+const chosen = selection();
+if (chosen === undefined) console.log(USAGE);
+else await run(chosen);
+
+async function run(selected: Selection): Promise<void> {
+  const begin = performance.now();
+  const about = machine();
+  const pinning =
+    cores === undefined ? '' : `, server on core ${cores.server}, client on core ${cores.contender}`;
+  console.log(`${about.cpu}, ${about.platform}, Node ${about.node}${pinning}`);
+
+  const failures: string[] = [];
+  const result = await endToEnd(selected, failures);
+  const micro = await codecOperations(selected, failures);
+
+  const seconds = (performance.now() - begin) / 1000;
+  const file = save({ machine: about, quick: selected.quick, seconds, ...result, micro });
+  if (result.foreignCores > QUIET) {
+    const used = result.foreignCores.toFixed(2);
+    console.log(
+      `\nNot a quiet machine: others used ${used} cores; speeds are too low, CPU/msg is less wrong`,
+    );
+  }
+  console.log(`\n${seconds.toFixed(0)} s; all samples: ${file}`);
+  if (failures.length > 0) {
+    console.error(`\nFAILED:\n${failures.join('\n')}`);
+    process.exitCode = 1;
+  }
+}
+
+async function endToEnd(
+  { wanted, contenders, quick }: Selection,
+  failures: string[],
+): Promise<{ rows: Row[]; subjects: Record<string, string>; foreignCores: number }> {
+  const rows: Row[] = [];
+  const subjects: Record<string, string> = {};
+  const plan = (await everything()).filter((step) => wanted(titleOf(step)));
+  if (plan.length === 0) return { rows, subjects, foreignCores: 0 };
+
+  const progress = new Progress(plan.length);
+  const server = new Child<ServerCalls>('server', 'server-process.ts', { core: cores?.server });
+  const address = await server.call('listen', undefined, PATIENCE);
+  let troupe: Troupe = new Map();
+  let before: Step | undefined;
+  let elapsed = 0;
+  let foreign = 0;
+  for (const step of plan) {
+    const { transport, workload, index, label } = step;
+    if (transport !== before?.transport) {
+      await stop(troupe);
+      troupe = await start(contenders, transport, subjects, failures);
+    }
+    if (transport !== before?.transport || workload !== before.workload) {
+      progress.print(`\n${heading(workload.metric)}`);
+    }
+    before = step;
+    progress.next(titleOf(step));
+    const scene = { workload, index, url: address[transport], ca: address.ca, quick };
+    const outcomes = await takeTurns(troupe, server, scene);
+    const about = { workload: workload.name, case: label, transport, metric: workload.metric };
+    for (const row of summarize(about, outcomes)) {
+      rows.push(row);
+      progress.print(tableLine(row));
+      const { contender, failure } = row;
+      // A contender that is dead fails in the rest of its cases for the same reason.
+      if (failure !== undefined && !failures.some((earlier) => earlier.endsWith(failure))) {
+        failures.push(`${titleOf(step)}, ${contender}: ${failure}`);
+      }
+    }
+    for (const outcome of outcomes.values()) {
+      elapsed += outcome.elapsed;
+      foreign += outcome.foreign;
+    }
+  }
+  await stop(troupe);
+  await server.stop();
+  console.log(`\n${LEGEND}`);
+  for (const [name, subject] of Object.entries(subjects)) console.log(`${name.padEnd(10)}${subject}`);
+  return { rows, subjects, foreignCores: elapsed === 0 ? 0 : Math.max(0, foreign / elapsed) };
+}
+
+async function codecOperations({ wanted, quick }: Selection, failures: string[]): Promise<MicroRow[]> {
+  const rows: MicroRow[] = [];
+  const codec = new Child<MicroCalls>('codec', '../micro/micro-process.ts', { core: cores?.contender });
+  try {
+    const names = (await codec.call('names', undefined, PATIENCE)).filter((name) => wanted(`micro ${name}`));
+    if (names.length > 0) console.log('\nOne frame or payload, and the time relative to Heartwire');
+    for (const name of names) {
+      const measured = await codec.call('measure', { name, quick }, PATIENCE);
+      rows.push(...measured);
+      for (const row of measured) console.log(microLine(row, measured[0]));
+    }
+  } catch (error) {
+    failures.push(String(error));
+  }
+  await codec.stop();
+  return rows;
+}
+
+async function everything(): Promise<Step[]> {
+  const known = await workloads();
+  return (['tcp', 'tls'] as const).flatMap((transport) =>
+    known.flatMap((workload) =>
+      workload.cases.map(({ label }, index) => ({ transport, workload, index, label })),
+    ),
+  );
+}
+
+function titleOf({ workload, label, transport }: Step): string {
+  return `${workload.name} ${label} ${transport}`;
+}
+
+/** A process per contender. One that cannot start is reported and does not take part. */
+async function start(
+  names: string[],
+  transport: Transport,
+  subjects: Record<string, string>,
+  failures: string[],
+): Promise<Troupe> {
+  const troupe: Troupe = new Map();
+  for (const name of names) {
+    const child = new Child<ContenderCalls>(`${name} over ${transport}`, 'contender-process.ts', {
+      core: cores?.contender,
+      arguments: [name],
+    });
+    try {
+      const { subject, note } = await child.call('about', undefined, PATIENCE);
+      subjects[name] = `${subject}: ${note}`;
+      troupe.set(name, child);
+    } catch (error) {
+      failures.push(String(error));
+    }
+  }
+  return troupe;
+}
+
+async function stop(troupe: Troupe): Promise<void> {
+  await Promise.all([...troupe.values()].map((child) => child.stop()));
+}

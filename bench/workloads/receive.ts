@@ -1,0 +1,69 @@
+/**
+ * Receive throughput. The server writes chunks made beforehand, of many frames each, as fast as the socket takes
+ * them; the client says how many messages it wants and counts and checks every one.
+ */
+
+import { type Kind, payload } from '../harness/payload.js';
+import type { Case, Workload } from '../harness/workload.js';
+import { BINARY, frame, TEXT } from '../server/frames.js';
+import { type Peer, unmasked } from '../server/peer.js';
+
+/** Small enough for the second-level cache beside the socket's own copies; large messages need more room. */
+const CHUNK = 256 * 1024;
+const LEAST_FRAMES = 4;
+
+function receive(kind: Kind, label: string, byteLength: number): Case {
+  const period = Math.max(LEAST_FRAMES, Math.floor(CHUNK / byteLength));
+  let chunk: Buffer | undefined;
+  return {
+    label: `${kind} ${label}`,
+    byteLength,
+    messagesPerStep: 1,
+    serve(peer) {
+      chunk ??= Buffer.concat(
+        Array.from({ length: period }, (_, number) =>
+          frame(kind === 'binary' ? BINARY : TEXT, payload(kind, number, byteLength)),
+        ),
+      );
+      const frames = chunk;
+      peer.onFrame = (_, bytes, offset, length) =>
+        stream(peer, frames, frames.length / period, Number(unmasked(bytes, offset, length).toString()));
+    },
+    play: (link, inbox) => ({
+      round: (messages) =>
+        new Promise((resolve, reject) => {
+          inbox.shape(byteLength, period);
+          inbox.expect(messages, resolve, reject);
+          link.send(String(messages));
+        }),
+    }),
+  };
+}
+
+/** Writes `messages` frames of `frameLength` bytes, one chunk at a time. */
+function stream(peer: Peer, chunk: Buffer, frameLength: number, messages: number): void {
+  const bytes = Math.min(chunk.length, messages * frameLength);
+  const left = messages - bytes / frameLength;
+  if (bytes === 0) return;
+  peer.write(bytes === chunk.length ? chunk : chunk.subarray(0, bytes), () =>
+    stream(peer, chunk, frameLength, left),
+  );
+}
+
+const SIZES: [string, number][] = [
+  ['16 B', 16],
+  ['128 B', 128],
+  ['1 KiB', 1024],
+  ['16 KiB', 16 * 1024],
+  ['1 MiB', 1024 * 1024],
+];
+
+export const workload: Workload = {
+  name: 'receive',
+  metric: 'rate',
+  rounds: 5,
+  milliseconds: 150,
+  cases: (['binary', 'text'] as const).flatMap((kind) =>
+    SIZES.map(([label, byteLength]) => receive(kind, label, byteLength)),
+  ),
+};
