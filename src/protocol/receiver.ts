@@ -313,7 +313,7 @@ export class Receiver<Owner> {
       end,
       0,
       this.#maxMessageSize,
-      this.#due ? 0 : this.#assembly.length,
+      this.#assembly.length,
       this.#fragment,
       this.#utf8,
       this.#processed,

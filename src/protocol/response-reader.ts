@@ -44,6 +44,13 @@ const DIGIT_0 = 0x30;
 const DIGIT_9 = 0x39;
 const VERSION_PREFIX = Buffer.from('HTTP/1.');
 
+/**
+ * A head in one piece, which is how nearly all come: a status line, then fields, as they must be. Whatever does
+ * not match is read byte by byte, which tells what is wrong and where.
+ */
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d) ([\t\x20-\x7e\x80-\xff]*)\r\n/;
+const FIELD_LINE = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n/y;
+
 /** Where in the head the next byte stands. */
 type Place = 'status-line' | 'line-start' | 'field-name' | 'field-value' | 'line-end' | 'head-end';
 
@@ -91,7 +98,7 @@ export class ResponseReader {
   /** Returns how many bytes it took. Behind a 101 the rest is frames. Nothing of `bytes` is kept by reference. */
   feed(bytes: Uint8Array): number {
     if (this.#failure !== null) throw this.#failure;
-    let at = 0;
+    let at = this.#headBytes === 0 ? this.#readWholeHead(bytes) : 0;
     while (at < bytes.length && this.#body === null) this.#readHead(bytes[at++]);
     if (this.#body !== null && this.#response === null) {
       at = this.#body.feed(bytes, at);
@@ -117,6 +124,33 @@ export class ResponseReader {
       { statusCode, headers, body, retryAfter: retryAfter(headers?.['retry-after'], Date.now()) },
     );
     throw this.#failure;
+  }
+
+  /** Returns the size of the head that `bytes` begins with; 0 for one that is incomplete, interim or not plainly right. */
+  #readWholeHead(bytes: Uint8Array): number {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    const size = buffer.indexOf('\r\n\r\n') + 4;
+    if (size < 4 || size > this.#maxHeadBytes) return 0;
+    const head = buffer.toString('latin1', 0, size - 2);
+    const statusLine = STATUS_LINE.exec(head);
+    if (statusLine === null) return 0;
+    const [line, minorVersion, statusCode, statusText] = statusLine;
+    if (statusCode < '200' && (statusCode !== '101' || minorVersion !== '1')) return 0;
+
+    const fields: string[] = [];
+    for (let end = line.length; end < head.length; end = FIELD_LINE.lastIndex) {
+      FIELD_LINE.lastIndex = end;
+      const field = FIELD_LINE.exec(head);
+      if (field === null) return 0;
+      fields.push(field[1], trimOptionalWhitespace(field[2]));
+    }
+    this.#httpVersion = `1.${minorVersion}`;
+    this.#statusCode = Number(statusCode);
+    this.#statusText = statusText;
+    for (let i = 0; i < fields.length; i += 2) this.#addHeader(fields[i], fields[i + 1]);
+    this.#headBytes = size;
+    this.#endHead();
+    return size;
   }
 
   #readHead(byte: number): void {

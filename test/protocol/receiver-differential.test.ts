@@ -227,6 +227,23 @@ describe('the receiver tells the same, whatever happens around it', () => {
     fc.assert(fc.property(large, compareInTurns), { numRuns: 40 });
   });
 
+  test('lease rule 1: what several connections keep of a frame that lacks its last byte stays apart', () => {
+    for (const length of [124, 4_096, 4_097, 32_757, 32_758, 32_759, 32_768, 33_000, 65_000]) {
+      for (const opcode of [1, 2]) {
+        const several = [1, 2, 3].map((seed) => {
+          const payload = opcode === 1 ? pseudoRandomText(length, seed) : pseudoRandomBytes(length, seed);
+          const stream = encodeStream([
+            { opcode: 2, payload: Buffer.of(seed) },
+            { opcode, payload },
+          ]);
+          const how = [{ frame: undefined, offset: stream.bytes.length - 1 }];
+          return { stream, how, maxMessageSize: NO_LIMIT, way: 'read', slabs: 'free' } as const;
+        });
+        compareInTurns(several);
+      }
+    }
+  });
+
   test('lease rule 3: delivery is paused and resumed, or begins late', async () => {
     await fc.assert(fc.asyncProperty(scenario(), flow, compareWithPauses), { numRuns: 400 });
   });

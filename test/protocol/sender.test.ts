@@ -481,7 +481,8 @@ describe('any sequence of sends', () => {
         }
         assert.equal(wire.codec.sendBlocks.available, available, 'blocks given back');
       }),
-      { numRuns: 150 },
+      // Long messages take long to shrink.
+      { numRuns: 150, interruptAfterTimeLimit: 10_000 },
     );
   });
 });
