@@ -5,17 +5,13 @@
  */
 
 import { sharedCodec } from './codec/codec.js';
-import {
-  Connection,
-  type ConnectionHandlers,
-  type ConnectionLimits,
-  type HandshakeReport,
-  type Redirect,
-} from './connection.js';
+import { Connection } from './connection.js';
 import { type FailedResponse, HandshakeError, HeartwireError, UsageError } from './errors.js';
+import type { ConnectionHandlers, ConnectionLimits } from './options.js';
 import { type OpeningRequest, openingRequest, verifyResponse } from './protocol/opening-handshake.js';
 import { type Response, ResponseReader } from './protocol/response-reader.js';
 import { retryAfter } from './protocol/retry-after.js';
+import type { HandshakeReport, Redirect } from './report.js';
 import type { CreateConnection } from './transport/foreign-stream.js';
 import { Route } from './transport/route.js';
 import { checkSocketOptions, type SocketOptions } from './transport/socket-options.js';

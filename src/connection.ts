@@ -3,136 +3,32 @@
  */
 
 import { isUtf8 } from 'node:buffer';
+import type { Duplex } from 'node:stream';
+import { abortable, unlessAborted } from './abort.js';
 import { sharedCodec } from './codec/codec.js';
-import {
-  type ConnectionAttempt,
-  ConnectionLostError,
-  type HeartwireError,
-  type ProtocolError,
-  UsageError,
-} from './errors.js';
+import { ConnectionLostError, type HeartwireError, type ProtocolError, UsageError } from './errors.js';
+import { Inbound } from './inbound.js';
+import type { MessageIterator } from './message-iterator.js';
+import type {
+  ConnectionHandlers,
+  ConnectionLimits,
+  IterateOptions,
+  SendOptions,
+  WaitOptions,
+} from './options.js';
+import { Outbound } from './outbound.js';
 import { rethrow } from './protocol/callback.js';
 import { CloseCode, type CloseStatus, closePayload } from './protocol/closing-handshake.js';
 import type { Extension } from './protocol/extensions.js';
-import type { Message } from './protocol/message.js';
 import { Opcode } from './protocol/opcode.js';
 import { OutstandingPings } from './protocol/outstanding-pings.js';
 import { type Payload, payloadBytes } from './protocol/payload.js';
 import { Receiver, type ReceiverEvents } from './protocol/receiver.js';
-import { frameSize, Sender } from './protocol/sender.js';
-import { SendQueue } from './transport/send-queue.js';
-import { atTickEnd } from './transport/tick.js';
-import type { TlsReport } from './transport/tls-client.js';
+import type { CloseInfo, ConnectionStats, Established, HandshakeReport } from './report.js';
+import { type DuplexOptions, duplexOf, readableOf, writableOf } from './streams.js';
 import type { Transport, TransportHandlers } from './transport/transport.js';
 
-/** How a connection ended. */
-export interface CloseInfo {
-  /** The status code of the peer's Close frame; 1005 when it held none, 1006 when none came (RFC 6455 §7.1.5). */
-  code: number;
-  reason: string;
-  /** Both sides have sent and received a Close frame (§7.1.4). */
-  wasClean: boolean;
-  /** What ended the connection, when it was not a Close frame. */
-  error?: HeartwireError;
-}
-
-export interface SendOptions {
-  /** Send as a binary message, or (false) as text. Default: strings are text, everything else is binary. */
-  binary?: boolean;
-  /** False: a fragment, more of the message follows with the next `send` (RFC 6455 §5.4). Default true. */
-  fin?: boolean;
-}
-
-export interface ConnectionHandlers {
-  /**
-   * Called for every message, in the turn in which it is read. The message is valid until the callback
-   * returns. Without it, messages wait: the socket is not read, so pings stay unanswered as well.
-   */
-  onMessage?: (message: Message, connection: Connection) => void;
-  /** A Ping has come; it has been answered already. The payload is a copy. */
-  onPing?: (payload: Buffer, connection: Connection) => void;
-  /** A Pong has come, solicited or not. */
-  onPong?: (payload: Buffer, connection: Connection) => void;
-  /** After `send()` returned false: half of `highWaterMark` or less is buffered again. */
-  onDrain?: (connection: Connection) => void;
-  /** The connection has ended and its socket is gone. */
-  onClose?: (info: CloseInfo, connection: Connection) => void;
-}
-
-export interface ConnectionLimits {
-  /** Most bytes of one received message, up to 2^32 - 1. Default 64 MiB. */
-  maxMessageSize: number;
-  /** `send()` returns false above this many buffered bytes. Default 1 MiB. */
-  highWaterMark: number;
-  /** `send()` throws rather than buffer more than this many bytes. Default 16 MiB. */
-  maxBufferedAmount: number;
-  /** ms for the closing handshake. Default 5_000. */
-  closeTimeout: number;
-}
-
-/** What the opening handshake told. Phases are in ms from the start of `connect()`. */
-export interface HandshakeReport {
-  readonly status: number;
-  /** The response's fields, names in lower case, several of one name joined by `, `. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly timings: {
-    /** The name was resolved; undefined for an address. */
-    readonly lookup?: number;
-    readonly connect: number;
-    /** The proxy opened its tunnel. */
-    readonly tunnel?: number;
-    /** The TLS handshake was complete. */
-    readonly tls?: number;
-    /** The response was complete: the connection is open. */
-    readonly open: number;
-  };
-  /** What the TLS handshake agreed on; undefined for `ws:`. */
-  readonly tls?: TlsReport;
-  /** The proxy's URL, without credentials, where one is in use. */
-  readonly proxy?: string;
-  /** Every address that was tried, the server's or its proxy's, with what failed. The last one answered. */
-  readonly attempts: readonly ConnectionAttempt[];
-  /** The redirects that were followed, in their order. */
-  readonly redirects: readonly Redirect[];
-  /** Socket options that were asked for, and that this version of Node cannot set: `typeOfService`. */
-  readonly notApplied: readonly string[];
-}
-
-export interface Redirect {
-  readonly status: number;
-  /** The URL that was connected to next, without user information. */
-  readonly location: string;
-}
-
-export interface Established {
-  url: string;
-  protocol: string;
-  extensions: readonly Extension[];
-  handshake: HandshakeReport;
-}
-
-export interface ConnectionStats {
-  readonly bytesReceived: number;
-  readonly bytesSent: number;
-  readonly pingsReceived: number;
-  readonly pongsReceived: number;
-  /** Pings that were not answered one by one, because the peer did not read the answers (§5.5.3). */
-  readonly pongsSkipped: number;
-  /** `performance.now()` of the last read and the last write. */
-  readonly lastReceivedAt: number;
-  readonly lastSentAt: number;
-}
-
 export const ReadyState = { connecting: 0, open: 1, closing: 2, closed: 3 } as const;
-
-/** Above this many unsent bytes only the latest of the peer's pings is answered (§5.5.3 allows it). */
-const PONG_BACKLOG = 64 * 1024;
-
-interface FlushWaiter {
-  target: number;
-  resolve: () => void;
-  reject: (error: Error) => void;
-}
 
 let lastId = 0;
 
@@ -153,13 +49,17 @@ export class Connection implements ConnectionHandlers {
   onPong: ConnectionHandlers['onPong'];
   onDrain: ConnectionHandlers['onDrain'];
   onClose: ConnectionHandlers['onClose'];
-  #onMessage: ConnectionHandlers['onMessage'];
 
   readonly #transport: Transport;
-  readonly #limits: ConnectionLimits;
+  readonly #closeTimeout: number;
   readonly #receiver: Receiver<Connection>;
-  readonly #sender: Sender;
-  readonly #queue: SendQueue<Connection>;
+  readonly #inbound: Inbound<Connection>;
+  readonly #outbound: Outbound;
+  readonly #pings = new OutstandingPings();
+  #readable: ReadableStream<string | Buffer> | undefined;
+  #writable: WritableStream<Payload> | undefined;
+  /** A message is being sent in fragments by `sendStream`; nothing may come between them. */
+  #streaming = false;
 
   #readyState: number = ReadyState.open;
   #closeSent = false;
@@ -168,22 +68,10 @@ export class Connection implements ConnectionHandlers {
   #closeTimer: NodeJS.Timeout | undefined;
   #resolveClosed!: (info: CloseInfo) => void;
 
-  /** The first send of this tick has gone out; those that follow are joined until the tick ends. */
-  #joining = false;
-  #corks = 0;
-  #drainWanted = false;
-  #flushWaiters: FlushWaiter[] = [];
-
-  readonly #pings = new OutstandingPings();
-  /** The latest Ping that could not be answered yet. */
-  #latePong: Buffer | undefined;
-
   #bytesReceived = 0;
   #pingsReceived = 0;
   #pongsReceived = 0;
-  #pongsSkipped = 0;
   #receivedAt = performance.now();
-  #sentAt = performance.now();
 
   /** @internal */
   constructor(
@@ -201,22 +89,14 @@ export class Connection implements ConnectionHandlers {
       this.#resolveClosed = resolve;
     });
     this.#transport = transport;
-    this.#limits = limits;
-    this.#queue = new SendQueue<Connection>(
-      codec,
-      transport.socket,
-      transport.carrier === 'tcp',
-      Connection.#onProgress,
-      this,
-      transport.carrier !== 'foreign',
-    );
-    this.#sender = new Sender(codec, this.#queue);
+    this.#closeTimeout = limits.closeTimeout;
+    this.#outbound = new Outbound(codec, transport, limits, () => this.#call(this.onDrain, this));
     this.#receiver = new Receiver<Connection>(codec, this, Connection.#receiverEvents, limits);
+    this.#inbound = new Inbound<Connection>(this.#receiver, this, handlers.onMessage);
     this.onPing = handlers.onPing;
     this.onPong = handlers.onPong;
     this.onDrain = handlers.onDrain;
     this.onClose = handlers.onClose;
-    this.onMessage = handlers.onMessage;
   }
 
   /** @internal Takes over the socket. `leftover` came behind the response head, in the same read. */
@@ -224,16 +104,6 @@ export class Connection implements ConnectionHandlers {
     this.#transport.serve(Connection.#transportHandlers, this);
     this.#bytesReceived = leftover.length;
     this.#receiver.feed(leftover, this.#receivedAt);
-  }
-
-  /** Called for every message. Setting it starts delivery of what waited for it. */
-  get onMessage(): ConnectionHandlers['onMessage'] {
-    return this.#onMessage;
-  }
-
-  set onMessage(listener: ConnectionHandlers['onMessage']) {
-    this.#onMessage = listener;
-    this.#receiver.listen(listener);
   }
 
   /** Of the server, or of its proxy; undefined where the stream has none. */
@@ -252,7 +122,7 @@ export class Connection implements ConnectionHandlers {
 
   /** Bytes accepted by `send()` and not yet handed to the kernel, frame headers included. */
   get bufferedAmount(): number {
-    return this.#sender.unflushed + this.#queue.pending;
+    return this.#outbound.buffered;
   }
 
   // ---------------------------------------------------------------------------------------------- sending
@@ -263,26 +133,12 @@ export class Connection implements ConnectionHandlers {
    *
    * @returns false when more than `highWaterMark` bytes are buffered: accepted, but wait for `onDrain`
    * @throws UsageError `ERR_NOT_OPEN`; `ERR_SEND_BUFFER_FULL` when more than `maxBufferedAmount` bytes would be
-   *   buffered (nothing is queued); `ERR_INVALID_PAYLOAD`; `ERR_FRAGMENT_TYPE`
+   *   buffered (nothing is queued); `ERR_INVALID_PAYLOAD`; `ERR_FRAGMENT_TYPE`; `ERR_MESSAGE_UNFINISHED` while
+   *   `sendStream` is sending
    */
   send(data: Payload, options?: SendOptions): boolean {
-    if (this.#readyState !== ReadyState.open) throw this.#notOpen('send()');
-    let payload = typeof data === 'string' ? data : payloadBytes(data);
-    let isText = typeof payload === 'string';
-    if (options?.binary === isText) {
-      isText = !isText;
-      if (isText) assertText(payload as Uint8Array, options.fin);
-      else payload = Buffer.from(payload as string, 'utf8');
-    }
-    const limits = this.#limits;
-    if (this.bufferedAmount + frameSize(payload.length * 3) > limits.maxBufferedAmount)
-      this.#assertRoom(payload);
-
-    this.#sender.message(payload, isText, options?.fin ?? true);
-    this.#composed();
-    if (this.bufferedAmount <= limits.highWaterMark) return true;
-    this.#drainWanted = true;
-    return false;
+    if (this.#readyState !== ReadyState.open || this.#streaming) throw this.#cannotSend('send()');
+    return this.#send(data, options?.binary, options?.fin ?? true);
   }
 
   /**
@@ -290,108 +146,146 @@ export class Connection implements ConnectionHandlers {
    * throws. Nests: the outermost cork writes.
    */
   cork(body: () => void): void {
-    this.#corks++;
-    try {
-      body();
-    } finally {
-      this.#corks--;
-      if (this.#corks === 0) this.#writeNow();
-    }
+    this.#outbound.cork(body);
   }
 
   /**
    * Resolves when everything sent so far has been handed to the kernel. Rejects with a `ConnectionLostError`
-   * when the connection ends before.
+   * when the connection ends before. Need not be handled.
    */
-  flushed(): Promise<void> {
-    if (this.bufferedAmount === 0) return Promise.resolve();
-    const target = this.#queue.sent + this.bufferedAmount;
-    const flushed = new Promise<void>((resolve, reject) => {
-      this.#flushWaiters.push({ target, resolve, reject });
-    });
+  flushed(options?: WaitOptions): Promise<void> {
+    const flushed = unlessAborted(
+      this.#outbound.flushed(),
+      options?.signal,
+      'waiting for what was sent to leave',
+    );
     flushed.catch(() => {});
     return flushed;
   }
 
   /**
-   * Sends a Ping and resolves with its round trip in ms when the Pong is read.
+   * Sends one message from a source of chunks, as fragments (RFC 6455 §5.4), at the pace the peer takes them:
+   * strings make a text message, bytes a binary one. A Blob is sent as a binary message. Until it is done, `send()`
+   * throws. When the source fails the message cannot be finished, and the connection is closed with 1011.
+   *
+   * @throws UsageError (as a rejection) `ERR_NOT_OPEN`, `ERR_MESSAGE_UNFINISHED`, `ERR_INVALID_PAYLOAD`; whatever
+   *   the source throws; HeartwireError `ERR_ABORTED`; ConnectionLostError
+   */
+  async sendStream(
+    source: Blob | AsyncIterable<Payload> | Iterable<Payload>,
+    options?: WaitOptions,
+  ): Promise<void> {
+    if (this.#readyState !== ReadyState.open || this.#streaming) throw this.#cannotSend('sendStream()');
+    const chunks = source instanceof Blob ? (source.stream() as AsyncIterable<Uint8Array>) : source;
+    this.#streaming = true;
+    try {
+      let isText: boolean | undefined;
+      for await (const chunk of abortable(chunks, options?.signal)) {
+        if (this.#readyState !== ReadyState.open) throw this.#cannotSend('sendStream()');
+        isText ??= typeof chunk === 'string';
+        if (isText !== (typeof chunk === 'string')) {
+          throw new UsageError(
+            'ERR_INVALID_PAYLOAD',
+            'The chunks of one message are all strings, or all bytes',
+          );
+        }
+        if (!this.#send(chunk, undefined, false)) await this.flushed(options);
+      }
+      this.#send(isText ? '' : new Uint8Array(0), undefined, true);
+    } catch (error) {
+      if (this.#readyState === ReadyState.open) void this.close(CloseCode.internalError);
+      throw error;
+    } finally {
+      this.#streaming = false;
+    }
+  }
+
+  /**
+   * Sends a Ping and resolves with its round trip in ms when the Pong is read. Need not be handled.
    * @param payload at most 125 bytes; by default a sequence number
    * @throws UsageError (as a rejection) `ERR_NOT_OPEN`, `ERR_PING_PAYLOAD`, `ERR_TOO_MANY_PINGS`;
-   *   ConnectionLostError when the connection ends first
+   *   ConnectionLostError when the connection ends first; HeartwireError `ERR_ABORTED`
    */
-  ping(payload?: string | Uint8Array): Promise<number> {
+  ping(payload?: string | Uint8Array, options?: WaitOptions): Promise<number> {
     try {
-      if (this.#readyState !== ReadyState.open) throw this.#notOpen('ping()');
+      if (this.#readyState !== ReadyState.open) throw this.#cannotSend('ping()');
       const bytes = this.#pings.payload(payload);
-      this.#sender.control(Opcode.ping, bytes);
-      this.#composed();
-      return this.#pings.sent(bytes, performance.now());
+      this.#outbound.control(Opcode.ping, bytes);
+      const answered = this.#pings.sent(bytes, performance.now());
+      if (options?.signal === undefined) return answered;
+      return unlessAborted(answered, options.signal, 'waiting for a Pong');
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #assertRoom(payload: string | Uint8Array): void {
-    const size = frameSize(typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length);
-    const { maxBufferedAmount } = this.#limits;
-    if (this.bufferedAmount + size <= maxBufferedAmount) return;
-    throw new UsageError(
-      'ERR_SEND_BUFFER_FULL',
-      `${size} bytes were not sent: with ${this.bufferedAmount} bytes buffered already they would exceed ` +
-        `maxBufferedAmount (${maxBufferedAmount} bytes)`,
-    );
+  #send(data: Payload, binary: boolean | undefined, fin: boolean): boolean {
+    let payload = typeof data === 'string' ? data : payloadBytes(data);
+    let isText = typeof payload === 'string';
+    if (binary === isText) {
+      isText = !isText;
+      if (isText) assertText(payload as Uint8Array, fin);
+      else payload = Buffer.from(payload as string, 'utf8');
+    }
+    return this.#outbound.message(payload, isText, fin);
   }
 
-  #notOpen(what: string): UsageError {
+  #cannotSend(what: string): UsageError {
+    if (this.#readyState === ReadyState.open) {
+      return new UsageError(
+        'ERR_MESSAGE_UNFINISHED',
+        `${what}: sendStream() has not finished its message, and no other may come between its fragments`,
+      );
+    }
     const state = this.#readyState === ReadyState.closing ? 'closing' : 'closed';
     return new UsageError('ERR_NOT_OPEN', `${what}: connection ${this.id} to ${this.url} is ${state}`);
   }
 
-  /** A frame has been added to the sender's block. */
-  #composed(): void {
-    if (!this.#joining && this.#corks === 0) this.#writeNow();
-  }
-
-  /** Frames sent later in this tick are joined behind these. */
-  #writeNow(): void {
-    if (!this.#joining) {
-      this.#joining = true;
-      atTickEnd(Connection.#onTickEnd, this);
-    }
-    this.#flush();
-  }
-
-  static #onTickEnd(connection: Connection): void {
-    connection.#joining = false;
-    connection.#flush();
-    // An idle connection holds no memory to send from.
-    connection.#sender.release();
-  }
-
-  #flush(): void {
-    if (this.#sender.unflushed === 0) return;
-    this.#sender.flush();
-    this.#sentAt = performance.now();
-    if (this.#drainWanted || this.#flushWaiters.length > 0) Connection.#onProgress(this);
-  }
-
-  /** Bytes have been handed to the kernel. */
-  static #onProgress(connection: Connection): void {
-    const waiters = connection.#flushWaiters;
-    while (waiters.length > 0 && waiters[0].target <= connection.#queue.sent) waiters.shift()!.resolve();
-
-    if (connection.#latePong !== undefined && connection.bufferedAmount <= PONG_BACKLOG) {
-      const payload = connection.#latePong;
-      connection.#latePong = undefined;
-      connection.#pong(payload);
-    }
-    if (connection.#drainWanted && connection.bufferedAmount <= connection.#limits.highWaterMark / 2) {
-      connection.#drainWanted = false;
-      connection.#call(connection.onDrain, connection);
-    }
-  }
-
   // -------------------------------------------------------------------------------------------- receiving
+
+  /**
+   * Called for every message, in the turn of its read. Set later, it is first called for what was kept.
+   * @throws UsageError `ERR_ALREADY_CONSUMED` while an iterator takes the messages
+   */
+  get onMessage(): ConnectionHandlers['onMessage'] {
+    return this.#inbound.listener as ConnectionHandlers['onMessage'];
+  }
+
+  set onMessage(listener: ConnectionHandlers['onMessage']) {
+    this.#inbound.listener = listener;
+  }
+
+  /**
+   * `for await (const message of connection)`: strings and Buffers. Messages are kept from the first byte on, up
+   * to 1 MiB and 1 024 messages; then the socket pauses. Leaving the loop closes the connection. The loop ends with
+   * a clean close, and throws what else ended the connection.
+   * @throws UsageError `ERR_ALREADY_CONSUMED`
+   */
+  [Symbol.asyncIterator](): MessageIterator {
+    return this.iterate();
+  }
+
+  /** The same with options: `preventClose` to leave the loop and keep the connection, `signal`. */
+  iterate(options: IterateOptions = {}): MessageIterator {
+    return this.#inbound.iterate(options, () => this.close());
+  }
+
+  /** The messages as a web stream, one chunk each, as in the WebSocketStream proposal. Consumes them. */
+  get readable(): ReadableStream<string | Buffer> {
+    this.#readable ??= readableOf(this);
+    return this.#readable;
+  }
+
+  /** A web stream that sends each chunk as a message, at the pace the peer takes them; closing it closes us. */
+  get writable(): WritableStream<Payload> {
+    this.#writable ??= writableOf(this);
+    return this.#writable;
+  }
+
+  /** The connection as a Node stream: bytes, or with `objectMode` messages. Consumes them. */
+  toDuplex(options: DuplexOptions = {}): Duplex {
+    return duplexOf(this, options);
+  }
 
   /**
    * Stops delivery, and reading: the server is slowed down by TCP. What has been read is kept. While paused,
@@ -406,6 +300,7 @@ export class Connection implements ConnectionHandlers {
   /** Goes on, first with what was kept; never delivers from within this call. */
   resume(): void {
     this.#receiver.resume();
+    this.#inbound.resume();
   }
 
   get isPaused(): boolean {
@@ -415,19 +310,20 @@ export class Connection implements ConnectionHandlers {
   stats(): ConnectionStats {
     return {
       bytesReceived: this.#bytesReceived,
-      bytesSent: this.#queue.sent,
+      bytesSent: this.#outbound.sent,
       pingsReceived: this.#pingsReceived,
       pongsReceived: this.#pongsReceived,
-      pongsSkipped: this.#pongsSkipped,
+      pongsSkipped: this.#outbound.pongsSkipped,
       lastReceivedAt: this.#receivedAt,
-      lastSentAt: this.#sentAt,
+      lastSentAt: this.#outbound.sentAt,
     };
   }
 
   static readonly #receiverEvents: ReceiverEvents<Connection> = {
     answerPing(connection, payload) {
       connection.#pingsReceived++;
-      connection.#pong(payload);
+      // After a Close frame nothing may follow (§5.5.1).
+      if (!connection.#closeSent) connection.#outbound.pong(payload);
     },
     onPing(connection, payload) {
       if (connection.onPing) connection.#call(connection.onPing, Buffer.from(payload), connection);
@@ -442,18 +338,6 @@ export class Connection implements ConnectionHandlers {
     onBlocked: (connection) => connection.#transport.pause(),
     onCaughtUp: (connection) => connection.#transport.resume(),
   };
-
-  /** Echoes a Ping's payload; when the peer does not read, only the latest one waits (§5.5.3). */
-  #pong(payload: Buffer): void {
-    if (this.#closeSent || this.#readyState === ReadyState.closed) return;
-    if (this.bufferedAmount > PONG_BACKLOG) {
-      if (this.#latePong !== undefined) this.#pongsSkipped++;
-      this.#latePong = Buffer.from(payload);
-      return;
-    }
-    this.#sender.control(Opcode.pong, payload);
-    this.#composed();
-  }
 
   /** No exception of the user's crosses a read (lease rule 5). */
   #call<Arguments extends unknown[]>(
@@ -481,8 +365,7 @@ export class Connection implements ConnectionHandlers {
     const payload = closePayload(code, reason);
     if (this.#readyState === ReadyState.open) {
       this.#sendClose(payload);
-      // With nobody to take messages, the server's Close frame must be reached without delivering them.
-      if (this.#onMessage === undefined) this.#receiver.listen(() => {});
+      this.#inbound.closing();
     }
     return this.closed;
   }
@@ -505,18 +388,19 @@ export class Connection implements ConnectionHandlers {
     this.#readyState = ReadyState.closing;
     if (!this.#closeSent) {
       this.#closeSent = true;
-      this.#sender.control(Opcode.close, payload);
-      this.#writeNow();
+      this.#outbound.forgetPong();
+      this.#outbound.control(Opcode.close, payload);
+      this.#outbound.writeNow();
     }
     this.#closeTimer ??= setTimeout(() => {
       if (this.#closeReceived === undefined) {
         this.#error ??= new ConnectionLostError(
           'ERR_CLOSE_TIMEOUT',
-          `The server did not complete the closing handshake within ${this.#limits.closeTimeout} ms`,
+          `The server did not complete the closing handshake within ${this.#closeTimeout} ms`,
         );
       }
       this.#transport.socket.destroy();
-    }, this.#limits.closeTimeout);
+    }, this.#closeTimeout);
   }
 
   /** §5.5.1: the answer echoes the status code. §7.1.1: then the server closes TCP first. */
@@ -567,25 +451,24 @@ export class Connection implements ConnectionHandlers {
     if (!wasClean) this.#lost('The socket was closed');
     this.#readyState = ReadyState.closed;
     this.#receiver.stop();
-    this.#sender.release();
-
     const { code, reason } = this.#closeReceived ?? { code: CloseCode.abnormal, reason: '' };
     const info: CloseInfo = { code, reason, wasClean };
     if (this.#error !== undefined) info.error = this.#error;
 
-    if (this.#pings.size > 0 || this.#flushWaiters.length > 0) this.#abandonWaiters(code);
+    // Most connections end with nobody waiting: the error, and its stack, are made only for who will see them.
+    const lost = () =>
+      new ConnectionLostError(
+        'ERR_CONNECTION_LOST',
+        `Connection ${this.id} to ${this.url} ended first (${code})`,
+        {
+          cause: this.#error,
+        },
+      );
+    this.#pings.abandon(lost);
+    this.#outbound.end(lost);
+    this.#inbound.end(wasClean ? undefined : this.#error);
     this.#resolveClosed(info);
     this.#call(this.onClose, info, this);
-  }
-
-  #abandonWaiters(code: number): void {
-    const lost = new ConnectionLostError(
-      'ERR_CONNECTION_LOST',
-      `Connection ${this.id} to ${this.url} ended first (${code})`,
-      { cause: this.#error },
-    );
-    this.#pings.abandon(lost);
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(lost);
   }
 }
 

@@ -6,18 +6,19 @@ import { ConnectionLostError, HandshakeError, HeartwireError, ProtocolError, Usa
 import { Message } from './protocol/message.js';
 
 export type { ConnectOptions } from './connect.js';
+export type { ConnectionAttempt } from './errors.js';
+export type { MessageIterator } from './message-iterator.js';
 export type {
-  CloseInfo,
   ConnectionHandlers,
   ConnectionLimits,
-  ConnectionStats,
-  HandshakeReport,
-  Redirect,
+  IterateOptions,
   SendOptions,
-} from './connection.js';
-export type { ConnectionAttempt } from './errors.js';
+  WaitOptions,
+} from './options.js';
 export type { Extension } from './protocol/extensions.js';
 export type { Payload } from './protocol/payload.js';
+export type { CloseInfo, ConnectionStats, HandshakeReport, Redirect } from './report.js';
+export type { DuplexOptions } from './streams.js';
 export type { ConnectionTarget, CreateConnection } from './transport/foreign-stream.js';
 export type { SocketOptions } from './transport/socket-options.js';
 export type { TlsOptions, TlsReport } from './transport/tls-client.js';

@@ -15,6 +15,7 @@ export const CloseCode = {
   invalidPayload: 1007,
   policyViolation: 1008,
   messageTooBig: 1009,
+  internalError: 1011,
 } as const;
 
 const MAX_REASON_BYTES = 123;

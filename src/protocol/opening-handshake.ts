@@ -67,22 +67,20 @@ export function openingRequest(url: string | URL, options: OpeningRequestOptions
   const secure = target.protocol === 'wss:';
   const key = freshKey(); // §4.1 item 7
 
-  const lines: HeaderLine[] = [
-    headers.find((line) => isNamed(line, 'host')) ?? ['Host', target.host], // The parser omits a default port.
-    ['Upgrade', 'websocket'],
-    ['Connection', 'Upgrade'],
-    ['Sec-WebSocket-Key', key],
-    ['Sec-WebSocket-Version', '13'],
-  ];
-  if (protocols.length > 0) lines.push(['Sec-WebSocket-Protocol', protocols.join(', ')]);
-  if (offered.length > 0) lines.push(['Sec-WebSocket-Extensions', formatExtensions(offered)]);
+  const host = headers.find((line) => isNamed(line, 'host')) ?? ['Host', target.host]; // The parser omits a default port.
+  let head =
+    `GET ${target.pathname}${target.search} HTTP/1.1\r\n` + // The resource name, §3
+    `${host[0]}: ${host[1]}\r\n` +
+    'Upgrade: websocket\r\n' +
+    'Connection: Upgrade\r\n' +
+    `Sec-WebSocket-Key: ${key}\r\n` +
+    'Sec-WebSocket-Version: 13\r\n';
+  if (protocols.length > 0) head += `Sec-WebSocket-Protocol: ${protocols.join(', ')}\r\n`;
+  if (offered.length > 0) head += `Sec-WebSocket-Extensions: ${formatExtensions(offered)}\r\n`;
   if (userInfo !== null && !headers.some((line) => isNamed(line, 'authorization'))) {
-    lines.push(['Authorization', basicCredentials(userInfo)]);
+    head += `Authorization: ${basicCredentials(userInfo)}\r\n`;
   }
-  lines.push(...headers.filter((line) => !isNamed(line, 'host')));
-
-  const resourceName = target.pathname + target.search; // §3
-  const head = `GET ${resourceName} HTTP/1.1\r\n${lines.map((line) => `${line.join(': ')}\r\n`).join('')}\r\n`;
+  for (const line of headers) if (!isNamed(line, 'host')) head += `${line[0]}: ${line[1]}\r\n`;
 
   return {
     url: target,
@@ -92,7 +90,7 @@ export function openingRequest(url: string | URL, options: OpeningRequestOptions
     key,
     protocols,
     offered,
-    bytes: Buffer.from(head, 'latin1'),
+    bytes: Buffer.from(`${head}\r\n`, 'latin1'),
   };
 }
 
@@ -117,12 +115,12 @@ export function verifyResponse(request: OpeningRequest, response: Response): Acc
     refuse(response, 'ERR_HANDSHAKE_CONNECTION', message, { section: '4.1' });
   }
 
-  const [accept, ...moreAccepts] = fieldLines(response, 'sec-websocket-accept');
-  if (moreAccepts.length > 0) {
-    const message = 'Sec-WebSocket-Accept came more than once';
-    refuse(response, 'ERR_HANDSHAKE_ACCEPT', message, { section: '11.3.3' });
-  }
+  const accept = headers['sec-websocket-accept'];
   if (accept !== acceptFor(request.key)) {
+    if (fieldLines(response, 'sec-websocket-accept').length > 1) {
+      const message = 'Sec-WebSocket-Accept came more than once';
+      refuse(response, 'ERR_HANDSHAKE_ACCEPT', message, { section: '11.3.3' });
+    }
     const message = `Sec-WebSocket-Accept does not answer the key that was sent, got ${shown(accept)}`;
     refuse(response, 'ERR_HANDSHAKE_ACCEPT', message, { section: '4.1' });
   }
@@ -292,12 +290,12 @@ function acceptedExtensions(request: OpeningRequest, response: Response): Extens
 
 /** §4.1: absent is fine, even if some were requested; whether to go on then is the caller's decision. */
 function acceptedProtocol(request: OpeningRequest, response: Response): string {
-  const [protocol, ...more] = fieldLines(response, 'sec-websocket-protocol');
-  if (more.length > 0) {
+  const { 'sec-websocket-protocol': protocol } = response.headers;
+  if (protocol === undefined) return '';
+  if (fieldLines(response, 'sec-websocket-protocol').length > 1) {
     const message = 'Sec-WebSocket-Protocol came more than once';
     refuse(response, 'ERR_HANDSHAKE_PROTOCOL', message, { section: '11.3.4' });
   }
-  if (protocol === undefined) return '';
   if (!request.protocols.includes(protocol)) {
     const message = `The server chose a subprotocol that was not requested: ${quoted(protocol)}`;
     refuse(response, 'ERR_HANDSHAKE_PROTOCOL', message, { section: '4.1' });

@@ -62,12 +62,8 @@ export class OutstandingPings {
     return true;
   }
 
-  get size(): number {
-    return this.#pings.length;
-  }
-
   /** No Pong will come. */
-  abandon(error: HeartwireError): void {
-    for (const ping of this.#pings.splice(0)) ping.reject(error);
+  abandon(error: () => HeartwireError): void {
+    for (const ping of this.#pings.splice(0)) ping.reject(error());
   }
 }

@@ -38,6 +38,7 @@ export interface ResponseReaderOptions {
   toConnect?: boolean;
 }
 
+const NO_BODY = Buffer.alloc(0);
 const MAX_INTERIM_RESPONSES = 8;
 const COLON = 0x3a;
 const DIGIT_0 = 0x30;
@@ -70,7 +71,7 @@ export class ResponseReader {
   #httpVersion = '';
   #headers: Record<string, string> = Object.create(null);
   #rawHeaders: (readonly [string, string])[] = [];
-  /** Non-null behind the head of the final response. */
+  /** Non-null behind the head of a final response that has one. */
   #body: ResponseBody | null = null;
   #response: Response | null = null;
   #failure: HandshakeError | null = null;
@@ -92,17 +93,17 @@ export class ResponseReader {
    * ends the wait for the rest, so that the server's reason is not lost.
    */
   get partial(): Response | null {
-    return this.#response ?? (this.#body === null ? null : this.#withBody(this.#body));
+    return this.#response ?? (this.#body === null ? null : this.#withBody(this.#body.bytes));
   }
 
   /** Returns how many bytes it took. Behind a 101 the rest is frames. Nothing of `bytes` is kept by reference. */
   feed(bytes: Uint8Array): number {
     if (this.#failure !== null) throw this.#failure;
     let at = this.#headBytes === 0 ? this.#readWholeHead(bytes) : 0;
-    while (at < bytes.length && this.#body === null) this.#readHead(bytes[at++]);
+    while (at < bytes.length && this.#isInHead()) this.#readHead(bytes[at++]);
     if (this.#body !== null && this.#response === null) {
       at = this.#body.feed(bytes, at);
-      if (this.#body.isComplete) this.#response = this.#withBody(this.#body);
+      if (this.#body.isComplete) this.#response = this.#withBody(this.#body.bytes);
     }
     return at;
   }
@@ -112,7 +113,7 @@ export class ResponseReader {
     if (this.#failure !== null) throw this.#failure;
     if (this.#response !== null) return;
     if (this.#body?.isUntilClose) {
-      this.#response = this.#withBody(this.#body);
+      this.#response = this.#withBody(this.#body.bytes);
       return;
     }
     const { statusCode, headers, body } = this.partial ?? {};
@@ -126,12 +127,16 @@ export class ResponseReader {
     throw this.#failure;
   }
 
+  #isInHead(): boolean {
+    return this.#body === null && this.#response === null;
+  }
+
   /** Returns the size of the head that `bytes` begins with; 0 for one that is incomplete, interim or not plainly right. */
   #readWholeHead(bytes: Uint8Array): number {
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    const size = buffer.indexOf('\r\n\r\n') + 4;
-    if (size < 4 || size > this.#maxHeadBytes) return 0;
-    const head = buffer.toString('latin1', 0, size - 2);
+    const text = latin1(bytes, Math.min(bytes.length, this.#maxHeadBytes));
+    const size = text.indexOf('\r\n\r\n') + 4;
+    if (size < 4) return 0;
+    const head = text.slice(0, size - 2);
     const statusLine = STATUS_LINE.exec(head);
     if (statusLine === null) return 0;
     const [line, minorVersion, statusCode, statusText] = statusLine;
@@ -264,21 +269,22 @@ export class ResponseReader {
       return;
     }
     const opensTunnel = this.#toConnect && this.#statusCode >= 200 && this.#statusCode < 300;
-    this.#body = new ResponseBody(this.#statusCode, this.#headers, opensTunnel ? 0 : this.#maxBodyBytes);
+    if (opensTunnel || this.#statusCode === 101) this.#response = this.#withBody(NO_BODY);
+    else this.#body = new ResponseBody(this.#statusCode, this.#headers, this.#maxBodyBytes);
   }
 
   #isInterim(): boolean {
     return this.#statusCode < 200 && this.#statusCode !== 101;
   }
 
-  #withBody(body: ResponseBody): Response {
+  #withBody(body: Buffer): Response {
     return {
       statusCode: this.#statusCode,
       statusText: this.#statusText,
       httpVersion: this.#httpVersion,
       headers: this.#headers,
       rawHeaders: this.#rawHeaders,
-      body: body.bytes,
+      body,
     };
   }
 
@@ -294,6 +300,11 @@ export class ResponseReader {
     this.#failure = new HandshakeError(code, message);
     throw this.#failure;
   }
+}
+
+function latin1(bytes: Uint8Array, end: number): string {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return buffer.toString('latin1', 0, end);
 }
 
 /** status-line = HTTP-version SP status-code SP [ reason-phrase ], byte by byte. */

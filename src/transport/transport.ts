@@ -279,6 +279,7 @@ export class Transport {
   }
 
   resume(): void {
+    if (!this.#paused) return;
     this.#paused = false;
     if (this.#copies) this.#readSoon();
     else this.#stream!.resume();

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { ConnectOptions } from '../../src/connect.js';
-import { type CloseInfo, ReadyState } from '../../src/connection.js';
+import { ReadyState } from '../../src/connection.js';
 import { ConnectionLostError, ProtocolError } from '../../src/errors.js';
+import type { CloseInfo } from '../../src/report.js';
 import { ended, type Link, link, TRANSPORTS, text, until } from '../leases/link.js';
 import { encodeFrame } from '../reference/frame.js';
 import { turns } from '../server/scripted-server.js';

@@ -7,9 +7,13 @@ import type { AddressInfo } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import type { WebSocket } from 'ws';
-import { type ConnectOptions, connect } from '../../src/connect.js';
-import type { CloseInfo, Connection } from '../../src/connection.js';
-import { HandshakeError } from '../../src/errors.js';
+import {
+  type CloseInfo,
+  type Connection,
+  type ConnectOptions,
+  connect,
+  HandshakeError,
+} from '../../src/index.js';
 import { type Echo, echoServer } from '../server/echo-server.js';
 
 const TRANSPORTS = [

@@ -1,9 +1,13 @@
 /** What the tests of the lease rules (DESIGN.md, part 2) share: a connection, and its server's end of it. */
 import { createHash } from 'node:crypto';
-import type { TestContext } from 'node:test';
-import { type ConnectOptions, connect } from '../../src/connect.js';
-import type { CloseInfo, Connection } from '../../src/connection.js';
-import type { Message } from '../../src/protocol/message.js';
+import { beforeEach, type TestContext } from 'node:test';
+import {
+  type CloseInfo,
+  type Connection,
+  type ConnectOptions,
+  connect,
+  type Message,
+} from '../../src/index.js';
 import { encodeFrame } from '../reference/frame.js';
 import { type Peer, type ScriptedServer, scriptedServer, turns } from '../server/scripted-server.js';
 
@@ -58,8 +62,8 @@ export async function fill({ connection, peer }: Link, rest: number): Promise<nu
   let count = 0;
   while (connection.bufferedAmount < rest) {
     while (connection.bufferedAmount < rest) {
+      if (++count > 1_000) throw new Error(`${connection.bufferedAmount} of 100 MB are buffered`);
       connection.send(FILLING);
-      count++;
     }
     // Over TLS, bytes count as buffered until the next turn, even when the kernel has taken them.
     await turns(2);
@@ -100,10 +104,16 @@ export function print(bytes: Uint8Array, isText = false): string {
   return `${kind} of ${bytes.length} bytes, ${createHash('sha1').update(bytes).digest('hex')}`;
 }
 
-/** Bytes of which no two places look alike, different for every `seed`. */
+/** Makes the bytes of every test different: a buffer used again must not happen to hold them already. */
+let salt = 0;
+beforeEach(() => {
+  salt++;
+});
+
+/** Bytes of which no two places look alike, different for every `seed` and in every test. */
 export function patterned(length: number, seed: number): Buffer {
   const words = new Uint32Array(Math.ceil(length / 4));
-  let state = (seed * 0x9e3779b1 + 1) | 0;
+  let state = Math.imul(seed + 1_000 * salt, 0x9e3779b1) + 1;
   for (let i = 0; i < words.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) | 0;
     words[i] = state ^ (state >>> 15);

@@ -159,6 +159,32 @@ describe('lease rule 3: a pause holds back what has been read already', () => {
       });
     }
 
+    for (const size of [20_000, 100_000, 1_000_000]) {
+      test(`${over}: a pause() in the message in front of a frame of ${size} bytes`, async (t) => {
+        const seen: string[] = [];
+        const one = await link(t, tls, {
+          onMessage: (message, connection) => {
+            seen.push(contentOf(message));
+            if (message.byteLength < 1_000) connection.pause();
+          },
+        });
+        const expected: string[] = [];
+        const frames: Buffer[] = [];
+        // The border between them stands at several places of a read, and of a TLS record.
+        for (let i = 0; i < 8; i++) {
+          const payloads = [patterned(10 + i, i), patterned(size + 5_003 * i, i)];
+          frames.push(...payloads.map(binary));
+          expected.push(...payloads.map((payload) => print(payload)));
+        }
+        await one.peer.write(Buffer.concat(frames));
+        await until(() => {
+          if (one.connection.isPaused) setImmediate(() => one.connection.resume());
+          return seen.length >= expected.length;
+        });
+        assert.deepEqual(seen, expected);
+      });
+    }
+
     test(`${over}: a pause() between two callbacks of one message's bytes`, async (t) => {
       const payloads = [200_000, 70_000, 500, 131_072].map((size, i) => patterned(size, i));
       const seen: string[] = [];

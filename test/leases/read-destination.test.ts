@@ -57,26 +57,29 @@ describe('lease rules 1 and 2: connections share scratch, and nothing of one sta
       });
     }
 
-    test(`${over}: the rest of a large frame is read into its own buffer while others finish theirs`, async (t) => {
-      const inboxes: string[][] = [[], []];
-      const [first, second] = await links(t, tls, keepers(inboxes));
-      const payload = patterned(300_000, 3);
-      const frame = binary(payload);
-      await first.peer.write(frame.subarray(0, 100_000));
-      await hasRead(first, 100_000);
-      // Large messages that nobody takes: their buffers serve again, and must not be the first one's.
-      for (let i = 0; i < 3; i++) {
-        const other = binary(patterned(300_000, 20 + i));
-        await second.peer.write(other);
-        await hasRead(second, (i + 1) * other.length);
-      }
-      await first.peer.write(frame.subarray(100_000));
-      await hasRead(first, frame.length);
-      assert.deepEqual(inboxes[0], [print(payload)]);
-      assert.deepEqual(
-        inboxes[1],
-        [0, 1, 2].map((i) => print(patterned(300_000, 20 + i))),
-      );
+    test(`${over}: large frames of two connections at once, and of a third meanwhile, lie apart`, async (t) => {
+      const inboxes: string[][] = [[], [], []];
+      const all = await links(t, tls, keepers(inboxes));
+      const read = all.map(() => 0);
+      const write = async (index: number, bytes: Buffer): Promise<void> => {
+        await all[index].peer.write(bytes);
+        read[index] += bytes.length;
+        await hasRead(all[index], read[index]);
+      };
+      const payloads = Array.from({ length: 5 }, (_, i) => patterned(300_000, 20 + i));
+      const frames = payloads.map(binary);
+      // A buffer that was not taken serves again, but for one of the two only.
+      await write(2, frames[0]);
+      await write(0, frames[1].subarray(0, 100_000));
+      await write(1, frames[2].subarray(0, 100_000));
+      await write(2, frames[3]);
+      await write(1, frames[2].subarray(100_000, 200_000));
+      await write(2, frames[4].subarray(0, 200_000));
+      await write(0, frames[1].subarray(100_000));
+      await write(1, frames[2].subarray(200_000));
+      await write(2, frames[4].subarray(200_000));
+      const contents = payloads.map((payload) => print(payload));
+      assert.deepEqual(inboxes, [[contents[1]], [contents[2]], [contents[0], contents[3], contents[4]]]);
     });
 
     test(`${over}: a connection that ends in the middle of a frame gives its slab to no reader`, async (t) => {

@@ -50,6 +50,7 @@ describe('sends to a peer that does not read', () => {
       // One send a turn, or several, joined or corked: until the kernel and the first blocks are long full.
       for (let quiet = 0; quiet < 3; quiet++) {
         while (one.connection.bufferedAmount < 2_000_000) {
+          assert.ok(count < 5_000, 'bufferedAmount does not rise');
           quiet = 0;
           send(sizes[count % sizes.length]);
           if (count % 5 === 0) await turns(1);
@@ -102,6 +103,7 @@ describe('sends to a peer that does not read', () => {
       // What the kernel takes at last may take a turn to be told.
       for (let quiet = 0; quiet < 3; quiet++) {
         for (;;) {
+          assert.ok(accepted.length < 1_000, 'nothing is refused');
           const before = connection.bufferedAmount;
           try {
             send(patterned(70_000, accepted.length));
@@ -177,7 +179,8 @@ describe('sends to a peer that does not read', () => {
       for (let round = 1; round <= 2; round++) {
         peer.pause();
         let refusals = 0;
-        while (refusals < 5) {
+        for (let sends = 0; refusals < 5; sends++) {
+          assert.ok(sends < 1_000, 'send() is always true');
           const isLow = connection.send(patterned(100_000, 1));
           assert.equal(isLow, connection.bufferedAmount <= highWaterMark);
           if (!isLow) refusals++;

@@ -79,6 +79,7 @@ describe('status codes', () => {
       invalidPayload: 1007,
       policyViolation: 1008,
       messageTooBig: 1009,
+      internalError: 1011,
     });
   });
 });

@@ -116,7 +116,7 @@ describe('when no Pong will come', () => {
     process.on('unhandledRejection', onUnhandled);
     const sent = pings.sent(pings.payload(undefined), 0);
     pings.sent(pings.payload(undefined), 0);
-    pings.abandon(LOST);
+    pings.abandon(() => LOST);
     assert.equal(await state(sent), LOST);
     process.off('unhandledRejection', onUnhandled);
     assert.deepEqual(unhandled, []);
@@ -126,7 +126,7 @@ describe('when no Pong will come', () => {
     const pings = new OutstandingPings();
     const sent = pings.sent(pings.payload('x'), 0);
     pings.answeredBy(Buffer.from('x'), 1);
-    pings.abandon(LOST);
+    pings.abandon(() => LOST);
     assert.equal(await sent, 1);
   });
 });

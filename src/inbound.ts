@@ -1,0 +1,136 @@
+/**
+ * Who takes a connection's messages: a listener, called in the turn of the read; an iterator; or nobody yet, and
+ * then they are kept. One consumer at a time, and no message is lost between two.
+ */
+
+import { Kind } from './codec/layout.js';
+import { type HeartwireError, UsageError } from './errors.js';
+import { MessageIterator } from './message-iterator.js';
+import { type KeptMessage, MessageQueue } from './message-queue.js';
+import type { IterateOptions } from './options.js';
+import { rethrow } from './protocol/callback.js';
+import { Message } from './protocol/message.js';
+import type { MessageListener, Receiver } from './protocol/receiver.js';
+
+export class Inbound<Owner> {
+  readonly #receiver: Receiver<Owner>;
+  readonly #owner: Owner;
+  #listener: MessageListener<Owner> | undefined;
+  #iterator: MessageIterator | undefined;
+  /** Made when the first message has to be kept. */
+  #kept: MessageQueue | undefined;
+  #cursor: Message | undefined;
+  #closing = false;
+  #ended: { error: HeartwireError | undefined } | undefined;
+
+  constructor(receiver: Receiver<Owner>, owner: Owner, listener: MessageListener<Owner> | undefined) {
+    this.#receiver = receiver;
+    this.#owner = owner;
+    this.#listener = listener;
+    receiver.listen(listener ?? this.#keep);
+  }
+
+  get listener(): MessageListener<Owner> | undefined {
+    return this.#listener;
+  }
+
+  /** @throws UsageError `ERR_ALREADY_CONSUMED` */
+  set listener(listener: MessageListener<Owner> | undefined) {
+    if (listener !== undefined && this.#iterator !== undefined) throw alreadyConsumed();
+    this.#listener = listener;
+    if (this.#keptLength === 0) {
+      this.#receiver.listen(listener ?? this.#keep);
+    } else if (listener === undefined) {
+      this.#read();
+    } else {
+      // What was kept comes first, and never from within this call.
+      this.#receiver.listen(undefined);
+      this.resume();
+    }
+  }
+
+  /** @throws UsageError `ERR_ALREADY_CONSUMED` */
+  iterate(options: IterateOptions, close: () => Promise<unknown>): MessageIterator {
+    if (this.#iterator !== undefined || this.#listener !== undefined) throw alreadyConsumed();
+    this.#iterator = new MessageIterator(this, options, close);
+    return this.#iterator;
+  }
+
+  /** The iterator has ended; messages are kept again. */
+  release(): void {
+    this.#iterator = undefined;
+  }
+
+  /** The oldest kept message. */
+  take(): KeptMessage | undefined {
+    const message = this.#kept?.shift();
+    if (message !== undefined) this.#read();
+    return message;
+  }
+
+  /** How the connection ended, when it has. */
+  get ended(): { error: HeartwireError | undefined } | undefined {
+    return this.#ended;
+  }
+
+  /** Delivery may go on: what was kept comes first. */
+  resume(): void {
+    if (this.#keptLength > 0 && this.#listener !== undefined) process.nextTick(() => this.#deliverKept());
+  }
+
+  /** The listener gets what was kept before it came, until it pauses the connection. */
+  #deliverKept(): void {
+    this.#cursor ??= new Message(Buffer.alloc(0));
+    const cursor = this.#cursor;
+    while (this.#keptLength > 0 && this.#listener !== undefined && !this.#receiver.paused) {
+      const { isText, data, receivedAt } = this.#kept!.shift()!;
+      cursor.read(data, receivedAt);
+      cursor.pointElsewhere(isText ? Kind.text : Kind.binary, data, data.length, true);
+      if (this.#keptLength === 0) cursor.markLast();
+      try {
+        this.#listener(cursor, this.#owner);
+      } catch (thrown) {
+        rethrow(thrown);
+      }
+      cursor.expire();
+    }
+    if (this.#keptLength === 0) this.#receiver.listen(this.#listener ?? this.#keep);
+  }
+
+  /** The closing handshake has begun: the peer's Close frame must be reached, so what finds no room is dropped. */
+  closing(): void {
+    this.#closing = true;
+    if (this.#listener === undefined) this.#receiver.listen(this.#keep);
+  }
+
+  /** No message will come any more. */
+  end(error: HeartwireError | undefined): void {
+    this.#ended = { error };
+    this.#iterator?.wake();
+  }
+
+  get #keptLength(): number {
+    return this.#kept?.length ?? 0;
+  }
+
+  /** Goes on reading when enough has been taken. */
+  #read(): void {
+    if (this.#listener === undefined && this.#kept!.hasRoom) this.#receiver.listen(this.#keep);
+  }
+
+  readonly #keep = (message: Message): void => {
+    this.#kept ??= new MessageQueue();
+    if (this.#kept.isFull) return;
+    this.#kept.push({ isText: message.isText, data: message.copy(), receivedAt: message.receivedAt });
+    this.#iterator?.wake();
+    // Without a listener the receiver reads on to the next message, and then has the socket paused.
+    if (this.#kept.isFull && !this.#closing) this.#receiver.listen(undefined);
+  };
+}
+
+function alreadyConsumed(): UsageError {
+  return new UsageError(
+    'ERR_ALREADY_CONSUMED',
+    'The messages of a connection have one consumer: onMessage, one iterator, readable, or toDuplex()',
+  );
+}

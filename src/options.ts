@@ -1,0 +1,49 @@
+/** What an application may set on a connection. `connect()` adds what concerns the way to the server. */
+
+import type { Connection } from './connection.js';
+import type { Message } from './protocol/message.js';
+import type { CloseInfo } from './report.js';
+
+export interface ConnectionHandlers {
+  /**
+   * Called for every message, in the turn in which it is read. The message is valid until the callback returns.
+   * Without it, messages are kept for whoever comes (up to 1 MiB and 1 024 messages, then the socket pauses).
+   */
+  onMessage?: (message: Message, connection: Connection) => void;
+  /** A Ping has come; it has been answered already. The payload is a copy. */
+  onPing?: (payload: Buffer, connection: Connection) => void;
+  /** A Pong has come, solicited or not. */
+  onPong?: (payload: Buffer, connection: Connection) => void;
+  /** After `send()` returned false: half of `highWaterMark` or less is buffered again. */
+  onDrain?: (connection: Connection) => void;
+  /** The connection has ended and its socket is gone. */
+  onClose?: (info: CloseInfo, connection: Connection) => void;
+}
+
+export interface ConnectionLimits {
+  /** Most bytes of one received message, up to 2^32 - 1. Default 64 MiB. */
+  maxMessageSize: number;
+  /** `send()` returns false above this many buffered bytes. Default 1 MiB. */
+  highWaterMark: number;
+  /** `send()` throws rather than buffer more than this many bytes. Default 16 MiB. */
+  maxBufferedAmount: number;
+  /** ms for the closing handshake. Default 5_000. */
+  closeTimeout: number;
+}
+
+export interface SendOptions {
+  /** Send as a binary message, or (false) as text. Default: strings are text, everything else is binary. */
+  binary?: boolean;
+  /** False: a fragment, more of the message follows with the next `send` (RFC 6455 §5.4). Default true. */
+  fin?: boolean;
+}
+
+export interface WaitOptions {
+  /** Gives up waiting: the promise rejects with a `HeartwireError`, code `ERR_ABORTED`. */
+  signal?: AbortSignal;
+}
+
+export interface IterateOptions extends WaitOptions {
+  /** Leaving the loop does not close the connection: messages are kept for the next one to listen. */
+  preventClose?: boolean;
+}

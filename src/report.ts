@@ -1,0 +1,70 @@
+/** What a connection tells of itself. */
+
+import type { ConnectionAttempt, HeartwireError } from './errors.js';
+import type { Extension } from './protocol/extensions.js';
+import type { TlsReport } from './transport/tls-client.js';
+
+/** How a connection ended. */
+export interface CloseInfo {
+  /** The status code of the peer's Close frame; 1005 when it held none, 1006 when none came (RFC 6455 §7.1.5). */
+  code: number;
+  reason: string;
+  /** Both sides have sent and received a Close frame (§7.1.4). */
+  wasClean: boolean;
+  /** What ended the connection, when it was not a Close frame. */
+  error?: HeartwireError;
+}
+
+/** What the opening handshake told. Phases are in ms from the start of `connect()`. */
+export interface HandshakeReport {
+  readonly status: number;
+  /** The response's fields, names in lower case, several of one name joined by `, `. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timings: {
+    /** The name was resolved; undefined for an address. */
+    readonly lookup?: number;
+    readonly connect: number;
+    /** The proxy opened its tunnel. */
+    readonly tunnel?: number;
+    /** The TLS handshake was complete. */
+    readonly tls?: number;
+    /** The response was complete: the connection is open. */
+    readonly open: number;
+  };
+  /** What the TLS handshake agreed on; undefined for `ws:`. */
+  readonly tls?: TlsReport;
+  /** The proxy's URL, without credentials, where one is in use. */
+  readonly proxy?: string;
+  /** Every address that was tried, the server's or its proxy's, with what failed. The last one answered. */
+  readonly attempts: readonly ConnectionAttempt[];
+  /** The redirects that were followed, in their order. */
+  readonly redirects: readonly Redirect[];
+  /** Socket options that were asked for, and that this version of Node cannot set: `typeOfService`. */
+  readonly notApplied: readonly string[];
+}
+
+export interface Redirect {
+  readonly status: number;
+  /** The URL that was connected to next, without user information. */
+  readonly location: string;
+}
+
+/** What `connect()` knows of a connection it has opened. */
+export interface Established {
+  url: string;
+  protocol: string;
+  extensions: readonly Extension[];
+  handshake: HandshakeReport;
+}
+
+export interface ConnectionStats {
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly pingsReceived: number;
+  readonly pongsReceived: number;
+  /** Pings that were not answered one by one, because the peer did not read the answers (§5.5.3). */
+  readonly pongsSkipped: number;
+  /** `performance.now()` of the last read and the last write. */
+  readonly lastReceivedAt: number;
+  readonly lastSentAt: number;
+}
