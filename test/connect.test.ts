@@ -9,6 +9,7 @@ import { type ConnectOptions, connect } from '../src/connect.js';
 import { ReadyState } from '../src/connection.js';
 import { HandshakeError, UsageError } from '../src/errors.js';
 import { pseudoRandomBytes } from './arbitraries/payload.js';
+import { GUARD } from './connection/wire.js';
 import { binary, ended, link, links, TRANSPORTS, text, until } from './leases/link.js';
 import { encodeFrame } from './reference/frame.js';
 import { certificate } from './server/certificate.js';
@@ -194,7 +195,7 @@ function stopTime(t: TestContext): void {
   t.after(() => t.mock.timers.reset());
 }
 
-describe('handshakeTimeout covers everything up to the open connection', () => {
+describe('handshakeTimeout covers everything up to the open connection', GUARD, () => {
   for (const [title, { phase, server: start, options, host }] of Object.entries(STALLS)) {
     test(`${title}: ERR_HANDSHAKE_TIMEOUT, "${phase}"`, async (t) => {
       const server = await start(t);
@@ -238,7 +239,7 @@ describe('handshakeTimeout covers everything up to the open connection', () => {
   });
 });
 
-describe('signal', () => {
+describe('signal', GUARD, () => {
   test('aborted before: ERR_ABORTED with its reason, and nothing is sent', async (t) => {
     const server = await rawServer(t);
     const reason = new Error('changed my mind');
@@ -299,7 +300,7 @@ describe('signal', () => {
   });
 });
 
-describe('a server that cannot be reached', () => {
+describe('a server that cannot be reached', GUARD, () => {
   test('a refused port: ERR_CONNECT, and the cause tells', async (t) => {
     const server = await rawServer(t);
     await server.close();
@@ -338,7 +339,7 @@ describe('a server that cannot be reached', () => {
   });
 });
 
-describe('TLS', () => {
+describe('TLS', GUARD, () => {
   test('a certificate that nobody vouches for: ERR_TLS, the cause tells, and no request is sent', async (t) => {
     let received = 0;
     const server = await rawServer(
@@ -415,7 +416,7 @@ describe('TLS', () => {
 });
 
 for (const { over, tls } of TRANSPORTS) {
-  describe(`what comes with the 101, over ${over}`, () => {
+  describe(`what comes with the 101, over ${over}`, GUARD, () => {
     const first = pseudoRandomBytes(300, 1);
     const frames = Buffer.concat([
       text('a'),
@@ -501,7 +502,7 @@ for (const { over, tls } of TRANSPORTS) {
   });
 }
 
-describe('RFC 6455 §4.1: an answer other than the 101', () => {
+describe('RFC 6455 §4.1: an answer other than the 101', GUARD, () => {
   const answers: Record<string, { pieces: (string | Uint8Array)[]; expect: Partial<HandshakeError> }> = {
     'a status, its fields and its body': {
       pieces: [
@@ -606,7 +607,7 @@ describe('RFC 6455 §4.1: an answer other than the 101', () => {
   }
 });
 
-describe('RFC 6455 §4.1: the request', () => {
+describe('RFC 6455 §4.1: the request', GUARD, () => {
   test('carries user information, fields and subprotocols; the answer’s choice is the connection’s', async (t) => {
     const server = await scriptedServer({
       answer: (request) =>
@@ -646,7 +647,7 @@ describe('RFC 6455 §4.1: the request', () => {
   });
 });
 
-describe('connection.handshake', () => {
+describe('connection.handshake', GUARD, () => {
   for (const { over, tls } of TRANSPORTS) {
     test(`tells status, fields and the time of each phase, over ${over}`, async (t) => {
       const server = await scriptedServer({ tls });
@@ -676,7 +677,7 @@ describe('connection.handshake', () => {
   });
 });
 
-describe('ERR_INVALID_OPTION, before anything is sent', () => {
+describe('ERR_INVALID_OPTION, before anything is sent', GUARD, () => {
   const AMOUNTS = [
     'handshakeTimeout',
     'closeTimeout',
@@ -743,7 +744,7 @@ describe('ERR_INVALID_OPTION, before anything is sent', () => {
   });
 });
 
-describe('connections of one process', () => {
+describe('connections of one process', GUARD, () => {
   test('a hundred at once, each with its own messages', async (t) => {
     const server = await scriptedServer({
       onConnection: (peer) => void peer.write(text(/^GET \/(\d+)/.exec(peer.request)![1])),

@@ -1,19 +1,29 @@
 /**
  * What a WebSocket client costs when nearly everything is left out: `node:net` or `node:tls` reading into reused
  * memory, the least walk over frame headers that finds the messages, a callback with a reused cursor, and writes
- * from reused memory. It validates nothing, knows no fragments, answers no ping, and masks with a key of zeros,
+ * from reused memory; over TLS one context for all connections, and sessions resumed. It validates nothing, knows no fragments, answers no ping, and masks with a key of zeros,
  * which the wire format allows and RFC 6455 §10.3 forbids. No client can be this careless; none is expected to be
  * faster by much.
  */
 import { randomBytes } from 'node:crypto';
-import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTcp, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net';
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import type { Contender, Link, Payload } from '../harness/contender.js';
 
 /** Larger reads are slower: they fall out of the second-level cache. */
 const READ = 64 * 1024;
 /** Frames up to this size become whole in the memory that is read into; larger ones get memory of their own. */
 const ROOM = 64 * 1024;
+/** Fin and opcode 8, an empty payload, a key of zeros. */
+const CLOSE_FRAME = Buffer.from('888000000000', 'hex');
+
+/** Memory of connections that are closed. */
+const spareReadMemory: Buffer[] = [];
+/** Reused at once: in each workload the next message is sent when the last has been answered. */
+const sendMemory = Buffer.alloc(1024 * 1024);
+
+/** What TLS connections have in common, and the session of the last one. */
+let trust: { ca: string; context: SecureContext; session?: Buffer } | undefined;
 
 /** `Buffer` has these methods in every version of Node, though its types do not list them. */
 type Latin1 = Buffer & {
@@ -37,7 +47,7 @@ type OnMessage = (message: Cursor) => void;
 class Reader {
   readonly #cursor = new Cursor();
   readonly #onMessage: OnMessage;
-  readonly #memory = Buffer.allocUnsafeSlow(ROOM + READ);
+  readonly #memory = spareReadMemory.pop() ?? Buffer.allocUnsafeSlow(ROOM + READ);
   readonly #firstRead = this.#memory.subarray(0, READ);
   /** Bytes of an incomplete frame at the start of the memory; the next read lands behind them. */
   #kept = 0;
@@ -66,6 +76,10 @@ class Reader {
     } else this.#walk(this.#kept + count);
     return true;
   };
+
+  release(): void {
+    spareReadMemory.push(this.#memory);
+  }
 
   #walk(end: number): void {
     const bytes = this.#memory;
@@ -112,30 +126,36 @@ class Reader {
 
 class FloorLink implements Link {
   readonly #socket: Socket;
-  /** Reused at once: in each workload the next message is sent when the last has been answered. */
-  #memory = Buffer.alloc(1024 * 1024);
+  #closing = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
   }
 
+  get closing(): boolean {
+    return this.#closing;
+  }
+
   send(payload: Payload): void {
-    this.#socket.write(this.#memory.subarray(0, this.#frame(payload, 0)));
+    this.#socket.write(sendMemory.subarray(0, this.#frame(payload, 0)));
   }
 
   sendAll(payloads: readonly Payload[]): void {
     let end = 0;
     for (const payload of payloads) end = this.#frame(payload, end);
-    this.#socket.write(this.#memory.subarray(0, end));
+    this.#socket.write(sendMemory.subarray(0, end));
   }
 
-  close(): void {
-    this.#socket.destroy();
+  /** The server answers with its Close frame, unread here, and FIN (RFC 6455 §7.1.1). */
+  close(): Promise<void> {
+    this.#closing = true;
+    this.#socket.write(CLOSE_FRAME);
+    return new Promise((resolve) => this.#socket.on('close', () => resolve()));
   }
 
   /** The four bytes of the key are already zero wherever a header has room for them. */
   #frame(payload: Payload, offset: number): number {
-    const bytes = this.#memory;
+    const bytes = sendMemory;
     const length = payload.length;
     let at = offset + 6;
     bytes[offset] = typeof payload === 'string' ? 0x81 : 0x82;
@@ -158,6 +178,7 @@ class FloorLink implements Link {
 export const contender: Contender = {
   subject: `raw sockets of Node ${process.versions.node}`,
   note: 'a raw net/tls socket with onread and a cursor; no validation, no fragments, no masking: a bound, not a client',
+  load: "await Promise.all([import('node:net'), import('node:tls'), import('node:crypto')])",
   open: ({ url, ca }, inbox) =>
     new Promise((resolve, reject) => {
       const { protocol, hostname, port, pathname } = new URL(url);
@@ -165,32 +186,44 @@ export const contender: Contender = {
         if (message.isText) inbox.text(message.text());
         else inbox.binary(message.buffer, message.byteOffset, message.byteLength);
       });
-      let open = false;
+      let link: FloorLink | undefined;
       const onread = {
         buffer: reader.destination,
         callback: (count: number, bytes: Uint8Array): boolean => {
-          if (open) return reader.arrived(count);
+          if (link !== undefined) return link.closing || reader.arrived(count);
           // The server of the benchmark sends nothing behind its answer until it is asked to.
           const head = Buffer.from(bytes.buffer, bytes.byteOffset, count).toString('latin1');
           if (!head.startsWith('HTTP/1.1 101 ') || !head.endsWith('\r\n\r\n')) {
             reject(new Error(`not a complete 101 response: ${head}`));
           }
-          open = true;
-          resolve(new FloorLink(socket));
+          link = new FloorLink(socket);
+          resolve(link);
           return true;
         },
       };
       const options = { host: hostname, port: Number(port), onread };
-      const socket = protocol === 'wss:' ? connectTls({ ...options, ca }) : connectTcp(options);
+      const socket = protocol === 'wss:' ? resumeTls(options, ca) : connectTcp(options);
       socket.setNoDelay(true);
       socket.on('error', (error) => {
         reject(error);
         inbox.fail(error);
       });
-      socket.on('end', () => inbox.fail(new Error('connection closed')));
+      socket.on('end', () => link?.closing || inbox.fail(new Error('connection closed')));
+      socket.on('close', () => reader.release());
       socket.write(
         `GET ${pathname} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
           `Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
       );
     }),
 };
+
+function resumeTls(options: TcpNetConnectOpts & { onread: OnReadOpts }, ca: string): Socket {
+  if (trust?.ca !== ca) trust = { ca, context: createSecureContext({ ca }) };
+  const { context: secureContext, session } = trust;
+  const socket = connectTls({ ...options, secureContext, session });
+  const own = trust;
+  socket.on('session', (next) => {
+    own.session = next;
+  });
+  return socket;
+}

@@ -7,6 +7,7 @@ const require = createRequire(import.meta.url);
 export const contender: Contender = {
   subject: `heartwire ${require('heartwire/package.json').version}`,
   note: 'Connection as it comes, heartbeat on; binary read at buffer and byteOffset, text by text()',
+  load: "await import('heartwire')",
   async open({ url, ca }, inbox) {
     let closing = false;
     const connection = await connect(url, {
@@ -26,9 +27,9 @@ export const contender: Contender = {
       sendAll: (payloads) => {
         for (const payload of payloads) connection.send(payload);
       },
-      close: () => {
+      close: async () => {
         closing = true;
-        connection.close();
+        await connection.close();
       },
     };
   },

@@ -8,9 +8,11 @@ const versionOf = (name: string): string => require(`${name}/package.json`).vers
 export const contender: Contender = {
   subject: `ws ${versionOf('ws')}, bufferutil ${versionOf('bufferutil')}`,
   note: 'with bufferutil, perMessageDeflate off; text by toString() of the Buffer that it hands over',
+  // Without bufferutil, which it would load and which is another package.
+  load: "process.env.WS_NO_BUFFER_UTIL = '1'; await import('ws')",
   open: ({ url, ca }, inbox) =>
     new Promise((resolve, reject) => {
-      let closing = false;
+      let closed: (() => void) | undefined;
       const socket = new WebSocket(url, { perMessageDeflate: false, ca });
       socket.on('message', (data: Buffer, isBinary) => {
         if (isBinary) inbox.binary(data, 0, data.length);
@@ -21,7 +23,8 @@ export const contender: Contender = {
         inbox.fail(error);
       });
       socket.on('close', (code, reason) => {
-        if (!closing) inbox.fail(new Error(`connection closed: ${code} ${reason}`));
+        if (closed === undefined) inbox.fail(new Error(`connection closed: ${code} ${reason}`));
+        else closed();
       });
       socket.on('open', () =>
         resolve({
@@ -29,10 +32,11 @@ export const contender: Contender = {
           sendAll: (payloads) => {
             for (const payload of payloads) socket.send(payload);
           },
-          close: () => {
-            closing = true;
-            socket.close();
-          },
+          close: () =>
+            new Promise((resolve) => {
+              closed = resolve;
+              socket.close();
+            }),
         }),
       );
     }),

@@ -1,17 +1,19 @@
 /** The command line of `npm run bench --`. */
 import { parseArgs } from 'node:util';
-import { contenderNames } from './registry.js';
+import { contenderNames, usualContenders } from './registry.js';
 
 export interface Selection {
   /** Is this part of the suite asked for? */
   wanted(title: string): boolean;
-  contenders: string[];
+  /** Undefined: whom each workload wants. */
+  contenders: string[] | undefined;
   quick: boolean;
 }
 
 export const USAGE = `npm run bench -- [options]
   --only <text>[,<text>…]     what has one of these in its title, such as "receive binary 16 B tcp" or "micro mask"
-  --contenders <name>[,…]     of ${contenderNames.join(', ')}
+  --contenders <name>[,…]     of ${contenderNames.join(', ')}, or all; by default all of them in
+                              connect and import, and ${usualContenders.join(', ')} elsewhere
   --quick                     fewer and shorter rounds: to see that it works, not to quote
   --help`;
 
@@ -19,14 +21,14 @@ export function selection(): Selection | undefined {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', default: '' },
-      contenders: { type: 'string', default: contenderNames.join(',') },
+      contenders: { type: 'string' },
       quick: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return undefined;
-  const contenders = values.contenders.split(',');
-  const unknown = contenders.filter((name) => !contenderNames.includes(name));
+  const contenders = values.contenders === 'all' ? contenderNames : values.contenders?.split(',');
+  const unknown = (contenders ?? []).filter((name) => !contenderNames.includes(name));
   if (unknown.length > 0) throw new Error(`no contender named ${unknown.join(', ')}\n${USAGE}`);
   const parts = values.only.split(',');
   return { wanted: (title) => parts.some((part) => title.includes(part)), contenders, quick: values.quick };

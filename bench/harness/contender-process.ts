@@ -4,11 +4,10 @@
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { answer } from './child.js';
-import type { Link } from './contender.js';
 import { Inbox } from './inbox.js';
 import { contender as load, workloads } from './registry.js';
 import { quantile } from './statistics.js';
-import type { Player } from './workload.js';
+import type { Player, Workload } from './workload.js';
 
 export interface Preparation {
   workload: string;
@@ -16,32 +15,48 @@ export interface Preparation {
   /** The server's base URL, and the certificate to trust. */
   url: string;
   ca: string;
-  /** How long a round should take, and for how many messages or how long, whichever ends first, to warm up. */
+  /** How long a round should take or how many steps it has, and how much to warm up. */
+  round: Workload['round'];
+  warmUp: WarmUp;
+}
+
+/** For so many messages and so long; three times as long at most. */
+export interface WarmUp {
+  messages: number;
   milliseconds: number;
-  warmUp: { messages: number; milliseconds: number };
 }
 
 export interface Sample {
   messages: number;
   seconds: number;
-  /** User and system time of all the process's threads. */
+  /** User and system time of all the process's threads; where others did the work, theirs while they did it. */
   cpuMicroseconds: number;
+  /** All that was spent for it on the client's side. */
+  cpuMicrosecondsAltogether: number;
   collections: number;
   collectionMilliseconds: number;
-  /** Round trip times in microseconds, where they are the metric. */
-  latency?: { p50: number; p99: number; p999: number; max: number };
+  /** Times of the steps in microseconds, unless the metric is a rate. */
+  latency?: Latency;
   latencies?: Float64Array;
 }
 
+export interface Latency {
+  p50: number;
+  p90: number;
+  p99: number;
+  p999: number;
+  max: number;
+}
+
 export type ContenderCalls = {
-  about(argument: undefined): { subject: string; note: string };
+  about(argument: undefined): { subject: string; note: string; unsupported?: string };
   prepare(preparation: Preparation): Promise<{ steps: number }>;
   measure(argument: undefined): Promise<Sample>;
   leave(argument: undefined): void;
 };
 
-interface Stage {
-  link: Link;
+/** The case that is played. */
+interface Play {
   player: Player;
   messagesPerStep: number;
   steps: number;
@@ -51,7 +66,7 @@ interface Stage {
 
 const contender = await load(process.argv[2]);
 const known = await workloads();
-let stage: Stage | undefined;
+let current: Play | undefined;
 
 let collections = 0;
 let collectionMilliseconds = 0;
@@ -68,46 +83,28 @@ async function collectionsReported(): Promise<void> {
 }
 
 answer<ContenderCalls>({
-  about: () => ({ subject: contender.subject, note: contender.note }),
+  about: () => {
+    const { subject, note, unsupported } = contender;
+    return { subject, note, unsupported };
+  },
 
-  async prepare({ workload: name, index, url, ca, milliseconds, warmUp }) {
+  async prepare({ workload: name, index, url, ca, round, warmUp }) {
     const workload = known.find((candidate) => candidate.name === name)!;
     const { messagesPerStep, play } = workload.cases[index];
     const inbox = new Inbox();
-    const link = await contender.open({ url: `${url}/${name}/${index}`, ca }, inbox);
-    const player = play(link, inbox);
-
-    // Rounds twice as long each time, until the code is optimised and two long rounds have told the speed.
-    const begin = performance.now();
-    let steps = 1;
-    let messages = 0;
-    let longRounds = 0;
-    let rate = 0;
-    for (;;) {
-      const start = performance.now();
-      await player.round(steps);
-      const elapsed = performance.now() - start;
-      const warming = performance.now() - begin;
-      messages += steps * messagesPerStep;
-      // Short rounds flatter, interrupted ones belittle: the better of the long ones counts.
-      if (elapsed > warmUp.milliseconds / 5) {
-        longRounds += 1;
-        rate = Math.max(rate, steps / elapsed);
-      }
-      const warm = messages >= warmUp.messages || warming > 3 * warmUp.milliseconds;
-      if (warm && longRounds >= 2 && warming > warmUp.milliseconds) break;
-      steps = Math.max(steps, Math.ceil(Math.min(2 * steps, (steps / elapsed) * warmUp.milliseconds)));
-    }
-    steps = Math.max(1, Math.round(rate * milliseconds));
-    const latencies = workload.metric === 'latency' ? new Float64Array(steps) : undefined;
-    stage = { link, player, messagesPerStep, steps, leadIn: Math.ceil(steps / 20), latencies };
+    const target = { url: `${url}/${name}/${index}`, ca };
+    const player = await play({ contender, inbox, open: () => contender.open(target, inbox) });
+    const rate = await warmed(player, messagesPerStep, warmUp);
+    const steps = 'steps' in round ? round.steps : Math.max(1, Math.round(rate * round.milliseconds));
+    const latencies = workload.metric === 'rate' ? undefined : new Float64Array(steps);
+    current = { player, messagesPerStep, steps, leadIn: Math.round(steps / 20), latencies };
     return { steps };
   },
 
   async measure() {
-    const { player, messagesPerStep, steps, leadIn, latencies } = stage!;
+    const { player, messagesPerStep, steps, leadIn, latencies } = current!;
     // Caches, clock and branch predictors have served somebody else since the last turn.
-    await player.round(leadIn);
+    if (leadIn > 0) await player.round(leadIn);
     await collectionsReported();
     const collectionsBefore = collections;
     const pauseBefore = collectionMilliseconds;
@@ -115,30 +112,61 @@ answer<ContenderCalls>({
     const start = performance.now();
     await player.round(steps, latencies);
     const seconds = (performance.now() - start) / 1000;
-    const cpu = process.cpuUsage(cpuBefore);
+    const { user, system } = process.cpuUsage(cpuBefore);
+    const elsewhere = player.elsewhere?.();
     await collectionsReported();
     const sample: Sample = {
       messages: steps * messagesPerStep,
       seconds,
-      cpuMicroseconds: cpu.user + cpu.system,
+      cpuMicroseconds: elsewhere?.measured ?? user + system,
+      cpuMicrosecondsAltogether: user + system + (elsewhere?.altogether ?? 0),
       collections: collections - collectionsBefore,
       collectionMilliseconds: collectionMilliseconds - pauseBefore,
     };
     if (latencies !== undefined) {
       const sorted = latencies.map((milliseconds) => milliseconds * 1000).sort();
       sample.latencies = sorted;
-      sample.latency = {
-        p50: quantile(sorted, 0.5),
-        p99: quantile(sorted, 0.99),
-        p999: quantile(sorted, 0.999),
-        max: sorted[sorted.length - 1],
-      };
+      sample.latency = latencyOf(sorted);
     }
     return sample;
   },
 
   leave() {
-    stage?.link.close();
-    stage = undefined;
+    void current?.player.link?.close();
+    current = undefined;
   },
 });
+
+/** Rounds twice as long each time, until the code is optimised and two long rounds have told the speed, in steps a ms. */
+async function warmed(player: Player, messagesPerStep: number, warmUp: WarmUp): Promise<number> {
+  const begin = performance.now();
+  let steps = 1;
+  let messages = 0;
+  let longRounds = 0;
+  let rate = 0;
+  for (;;) {
+    const start = performance.now();
+    await player.round(steps);
+    const elapsed = performance.now() - start;
+    const warming = performance.now() - begin;
+    messages += steps * messagesPerStep;
+    // Short rounds flatter, interrupted ones belittle: the better of the long ones counts.
+    if (elapsed > warmUp.milliseconds / 5) {
+      longRounds += 1;
+      rate = Math.max(rate, steps / elapsed);
+    }
+    const warm = messages >= warmUp.messages || warming > 3 * warmUp.milliseconds;
+    if (warm && longRounds >= 2 && warming > warmUp.milliseconds) return rate;
+    steps = Math.max(steps, Math.ceil(Math.min(2 * steps, (steps / elapsed) * warmUp.milliseconds)));
+  }
+}
+
+function latencyOf(sorted: Float64Array): Latency {
+  return {
+    p50: quantile(sorted, 0.5),
+    p90: quantile(sorted, 0.9),
+    p99: quantile(sorted, 0.99),
+    p999: quantile(sorted, 0.999),
+    max: sorted[sorted.length - 1],
+  };
+}

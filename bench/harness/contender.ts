@@ -14,6 +14,10 @@ export interface Contender {
   readonly subject: string;
   /** What is special about the way it takes part; printed under the results. */
   readonly note: string;
+  /** Why it cannot take part here, where it cannot. */
+  readonly unsupported?: string;
+  /** The statement that brings it into a fresh process, in JavaScript with top-level await. */
+  readonly load: string;
   /**
    * Opens one connection. Every message must reach `inbox`: binary as bytes at an offset, text as a JavaScript
    * string. `inbox.fail` hears of a connection that ends without `close()`.
@@ -26,5 +30,6 @@ export interface Link {
   send(payload: Payload): void;
   /** Sends many messages within this tick, by the fastest way that the public API offers. */
   sendAll(payloads: readonly Payload[]): void;
-  close(): void;
+  /** The closing handshake (RFC 6455 §7.1.2): resolves when the connection is closed. */
+  close(): Promise<void>;
 }

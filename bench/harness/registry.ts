@@ -6,6 +6,9 @@ import type { Workload } from './workload.js';
 /** Heartwire first, the floor last. */
 export const contenderNames = names('../contenders/').sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 
+/** Who takes part where not everybody does, unless others are asked for. */
+export const usualContenders = ['heartwire', 'ws', 'floor'];
+
 /** Loaded only in the process that measures it. */
 export async function contender(name: string): Promise<Contender> {
   const module: { contender: Contender } = await import(`../contenders/${name}.js`);

@@ -2,21 +2,22 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { MicroRow } from '../micro/micro-process.js';
-import type { Sample } from './contender-process.js';
+import type { Latency, Sample } from './contender-process.js';
 import type { Machine } from './machine.js';
 import { median, quantile, spread } from './statistics.js';
 import type { Outcome } from './turns.js';
+import type { Metric } from './workload.js';
 
 export interface Row {
   workload: string;
   case: string;
   transport: string;
   contender: string;
-  metric: 'rate' | 'latency';
+  metric: Metric;
   failure?: string;
   messagesPerSecond: number;
   /** Microseconds, all rounds together. */
-  latency?: { p50: number; p99: number; p999: number; max: number };
+  latency?: Latency;
   /** Median distance of a round from the median round, relative. */
   spread: number;
   cpuNanosecondsPerMessage: number;
@@ -25,6 +26,10 @@ export interface Row {
   busy: { client: number; server: number };
   /** Speed relative to these contenders: median over the rounds of the ratio within a round. */
   ratio: Record<string, number>;
+  /** CPU time relative to theirs, in the same way. */
+  cpuRatio: Record<string, number>;
+  /** Share of the TLS connections made meanwhile that the server resumed. */
+  resumed?: number;
   samples: Sample[];
 }
 
@@ -32,17 +37,19 @@ export interface Row {
 const REFERENCES = ['ws', 'floor'];
 
 export function summarize(
-  title: { workload: string; case: string; transport: string; metric: 'rate' | 'latency' },
+  title: { workload: string; case: string; transport: string; metric: Metric },
   results: Map<string, Outcome>,
 ): Row[] {
   const rows: Row[] = [];
-  for (const [contender, { samples, serverBusy, failure }] of results) {
+  for (const [contender, { samples, serverBusy, tls, failure }] of results) {
     const speeds = samples.map(speed);
     const ratio: Record<string, number> = {};
+    const cpuRatio: Record<string, number> = {};
     for (const reference of REFERENCES) {
       const others = results.get(reference);
       if (others === undefined || others.failure !== undefined || failure !== undefined) continue;
       ratio[reference] = median(speeds.map((value, round) => value / speed(others.samples[round])));
+      cpuRatio[reference] = median(samples.map((sample, round) => cpu(sample) / cpu(others.samples[round])));
     }
     rows.push({
       ...title,
@@ -51,15 +58,15 @@ export function summarize(
       messagesPerSecond: median(samples.map(({ messages, seconds }) => messages / seconds)),
       latency: pooled(samples),
       spread: spread(speeds),
-      cpuNanosecondsPerMessage: median(
-        samples.map(({ cpuMicroseconds, messages }) => (cpuMicroseconds * 1000) / messages),
-      ),
+      cpuNanosecondsPerMessage: median(samples.map(cpu)),
       collectionsPerMillion: (sum(samples, 'collections') / sum(samples, 'messages')) * 1e6,
       busy: {
         client: median(samples.map(({ cpuMicroseconds, seconds }) => cpuMicroseconds / 1e6 / seconds)),
         server: median(serverBusy),
       },
       ratio,
+      cpuRatio,
+      resumed: tls.handshakes === 0 ? undefined : tls.resumed / tls.handshakes,
       samples: samples.map(({ latencies: _, ...sample }) => sample),
     });
   }
@@ -71,15 +78,17 @@ function speed({ messages, seconds, latency }: Sample): number {
   return latency === undefined ? messages / seconds : 1 / latency.p50;
 }
 
+/** Nanoseconds per message. */
+function cpu({ cpuMicroseconds, messages }: Sample): number {
+  return (cpuMicroseconds * 1000) / messages;
+}
+
 function pooled(samples: Sample[]): Row['latency'] {
   const all = samples.flatMap(({ latencies }) => (latencies === undefined ? [] : [...latencies]));
   if (all.length === 0) return undefined;
   const sorted = Float64Array.from(all).sort();
   return {
-    p50: quantile(sorted, 0.5),
-    p99: quantile(sorted, 0.99),
-    p999: quantile(sorted, 0.999),
-    max: sorted[sorted.length - 1],
+    ...latencyOf(sorted),
   };
 }
 

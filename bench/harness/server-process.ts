@@ -1,16 +1,32 @@
 /** The server, in a process of its own: the path `/workload/index` names the case whose part a connection plays. */
+import { constants } from 'node:crypto';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { selfSignedCertificate } from '../server/certificate.js';
 import { Peer } from '../server/peer.js';
 import { answer } from './child.js';
 import { workloads } from './registry.js';
 
 export type ServerCalls = {
-  listen(argument: undefined): Promise<{ tcp: string; tls: string; ca: string }>;
-  /** CPU time used so far, in microseconds. */
-  cpu(argument: undefined): number;
+  listen(argument: undefined): Promise<Address>;
+  tally(argument: undefined): Tally;
 };
+
+/** The base URL of each transport, and the certificate to trust. */
+export interface Address {
+  tcp: string;
+  tls: string;
+  resumed: string;
+  none: string;
+  ca: string;
+}
+
+/** From the start until now. */
+export interface Tally {
+  cpuMicroseconds: number;
+  tlsHandshakes: number;
+  resumed: number;
+}
 
 const known = await workloads();
 
@@ -21,21 +37,41 @@ function route(path: string, peer: Peer): void {
   else found.serve(peer);
 }
 
-function listen(server: Server): Promise<string> {
+let tlsHandshakes = 0;
+let resumed = 0;
+
+function acceptTls(socket: TLSSocket): void {
+  tlsHandshakes += 1;
+  if (socket.isSessionReused()) resumed += 1;
+  Peer.accept(socket, route);
+}
+
+function listen(scheme: string, server: Server): Promise<string> {
   return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`));
+    server.listen(0, '127.0.0.1', () =>
+      resolve(`${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`),
+    );
   });
 }
 
 answer<ServerCalls>({
   async listen() {
     const { key, cert } = selfSignedCertificate();
-    const tcp = createTcpServer((socket) => Peer.accept(socket, route));
-    const tls = createTlsServer({ key, cert }, (socket) => Peer.accept(socket, route));
-    return { tcp: `ws://${await listen(tcp)}`, tls: `wss://${await listen(tls)}`, ca: cert };
+    // Without tickets a session would have to be looked up in a cache, and Node has none.
+    const forgetful = { key, cert, secureOptions: constants.SSL_OP_NO_TICKET };
+    return {
+      tcp: await listen(
+        'ws',
+        createTcpServer((socket) => Peer.accept(socket, route)),
+      ),
+      tls: await listen('wss', createTlsServer(forgetful, acceptTls)),
+      resumed: await listen('wss', createTlsServer({ key, cert }, acceptTls)),
+      none: '',
+      ca: cert,
+    };
   },
-  cpu() {
+  tally() {
     const { user, system } = process.cpuUsage();
-    return user + system;
+    return { cpuMicroseconds: user + system, tlsHandshakes, resumed };
   },
 });

@@ -12,6 +12,8 @@ export interface Outcome {
   samples: Sample[];
   /** Per round, the share of a core that the server used. */
   serverBusy: number[];
+  /** What the server says of the TLS connections that were made during the rounds. */
+  tls: { handshakes: number; resumed: number };
   /** Seconds that the rounds took, and CPU seconds that neither client nor server used meanwhile. */
   elapsed: number;
   foreign: number;
@@ -32,38 +34,43 @@ export async function takeTurns(
   { workload, index, url, ca, quick }: Scene,
 ): Promise<Map<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
-  const milliseconds = quick ? workload.milliseconds / 3 : workload.milliseconds;
   const rounds = quick ? 3 : workload.rounds;
   // So many small messages, for V8 to optimise; large ones take their time anyway.
-  const messages = workload.cases[index].byteLength > 1024 ? 0 : quick ? 20_000 : 100_000;
-  const warmUp = { messages, milliseconds: quick ? 50 : 120 };
+  const { byteLength = Number.POSITIVE_INFINITY } = workload.cases[index];
+  const messages = byteLength > 1024 ? 0 : quick ? 20_000 : 100_000;
+  const warmUp = { messages, milliseconds: (workload.warmUp ?? 120) * (quick ? 0.4 : 1) };
+  const round = quick ? shortened(workload.round) : workload.round;
+  const preparation = { workload: workload.name, index, url, ca, round, warmUp };
 
   for (const [name, child] of contenders) {
-    const outcome: Outcome = { samples: [], serverBusy: [], elapsed: 0, foreign: 0 };
+    const tls = { handshakes: 0, resumed: 0 };
+    const outcome: Outcome = { samples: [], serverBusy: [], tls, elapsed: 0, foreign: 0 };
     outcomes.set(name, outcome);
-    await attempt(outcome, () =>
-      child.call('prepare', { workload: workload.name, index, url, ca, milliseconds, warmUp }, PATIENCE),
-    );
+    await attempt(outcome, () => child.call('prepare', preparation, PATIENCE));
   }
-  for (let round = 0; round < rounds; round++) {
+  for (let turn = 0; turn < rounds; turn++) {
     // Whoever went first goes last the next time, so that a drift of the machine favours nobody.
     const order = [...contenders];
-    if (round % 2 === 1) order.reverse();
+    if (turn % 2 === 1) order.reverse();
     for (const [name, child] of order) {
       const outcome = outcomes.get(name)!;
       await attempt(outcome, async () => {
-        const serverBefore = await server.call('cpu', undefined, PATIENCE);
+        const serverBefore = await server.call('tally', undefined, PATIENCE);
         const allBefore = cpuSecondsOfAll();
         const start = performance.now();
         const sample = await child.call('measure', undefined, PATIENCE);
         const elapsed = (performance.now() - start) / 1000;
         const all = cpuSecondsOfAll() - allBefore;
-        const serverUsed = ((await server.call('cpu', undefined, PATIENCE)) - serverBefore) / 1e6;
+        const serverAfter = await server.call('tally', undefined, PATIENCE);
+        const serverUsed = (serverAfter.cpuMicroseconds - serverBefore.cpuMicroseconds) / 1e6;
         outcome.samples.push(sample);
         outcome.serverBusy.push(serverUsed / elapsed);
+        outcome.tls.handshakes += serverAfter.tlsHandshakes - serverBefore.tlsHandshakes;
+        outcome.tls.resumed += serverAfter.resumed - serverBefore.resumed;
         outcome.elapsed += elapsed;
         // The lead-in before the round costs the client a little as well.
-        outcome.foreign += all - serverUsed - (sample.cpuMicroseconds / 1e6) * (elapsed / sample.seconds);
+        outcome.foreign +=
+          all - serverUsed - (sample.cpuMicrosecondsAltogether / 1e6) * (elapsed / sample.seconds);
       });
     }
   }
@@ -71,6 +78,12 @@ export async function takeTurns(
     await attempt(outcomes.get(name)!, () => child.call('leave', undefined, PATIENCE));
   }
   return outcomes;
+}
+
+function shortened(round: Workload['round']): Workload['round'] {
+  return 'steps' in round
+    ? { steps: Math.ceil(round.steps / 3) }
+    : { milliseconds: round.milliseconds / 3 };
 }
 
 /** A contender that fails sits out the rest of the case; the others go on. */

@@ -1,31 +1,58 @@
 /** What a workload is to the harness. Every file of `bench/workloads/` exports one as `workload`. */
 import type { Peer } from '../server/peer.js';
-import type { Link } from './contender.js';
+import type { Contender, Link } from './contender.js';
 import type { Inbox } from './inbox.js';
+
+/** `resumed` is TLS to a server that resumes sessions, which the one of `tls` refuses; `none` needs no server. */
+export const transports = ['tcp', 'tls', 'resumed', 'none'] as const;
+export type Transport = (typeof transports)[number];
+
+/** Messages per second; the time of each round trip; or time and CPU time of something that is done now and then. */
+export type Metric = 'rate' | 'latency' | 'cost';
 
 export interface Workload {
   readonly name: string;
-  /** What is compared: messages per second, or the time of each round trip. */
-  readonly metric: 'rate' | 'latency';
-  /** How many rounds are measured, and how long each should take. */
+  /** What is compared. */
+  readonly metric: Metric;
+  /** tcp and tls where nothing is said. */
+  readonly transports?: readonly Transport[];
+  /** Takes part without being asked for: everybody, or heartwire, ws and the floor. */
+  readonly cast: 'everybody' | 'usual';
+  /** How many rounds are measured, and how long each should take or how many steps it has. */
   readonly rounds: number;
-  readonly milliseconds: number;
+  readonly round: { readonly milliseconds: number } | { readonly steps: number };
+  /** How long to warm up, in ms, where the harness's own idea is not enough or too much. */
+  readonly warmUp?: number;
   readonly cases: readonly Case[];
 }
 
 /** One row group of the results: the same server and the same wire bytes for every contender. */
 export interface Case {
   readonly label: string;
-  readonly byteLength: number;
+  /** Of a message, where there are any. */
+  readonly byteLength?: number;
   /** A round is a number of steps, of so many messages each. */
   readonly messagesPerStep: number;
   /** The server's part, once per connection, after the opening handshake. */
   serve(peer: Peer): void;
-  /** The client's part, once per connection. */
-  play(link: Link, inbox: Inbox): Player;
+  /** The client's part, once per contender. */
+  play(stage: Stage): Player | Promise<Player>;
+}
+
+/** What a case plays with. */
+export interface Stage {
+  readonly contender: Contender;
+  /** Where the messages of all its connections arrive. */
+  readonly inbox: Inbox;
+  /** Opens a connection to the case's part of the server. */
+  open(): Promise<Link>;
 }
 
 export interface Player {
-  /** Does `steps` steps and resolves when the last message is checked; fills `latencies` (ms) where they are the metric. */
+  /** Closed when the case is over. */
+  readonly link?: Link;
+  /** Does `steps` steps and resolves when the last message is checked; fills `latencies` (ms) unless the metric is a rate. */
   round(steps: number, latencies?: Float64Array): Promise<void>;
+  /** CPU time of the last round in µs, where the round is not played in this process. */
+  elsewhere?(): { measured: number; altogether: number };
 }

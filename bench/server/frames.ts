@@ -40,11 +40,13 @@ export function frame(first: number, body: Buffer): Buffer {
 export type FrameHandler = (first: number, bytes: Buffer, offset: number, length: number) => void;
 
 const LONGEST_HEADER = 14;
+/** Made when it is needed: most connections of some workloads never do. */
+const LEAST_TAIL = 256 * 1024;
 
 export class FrameReader {
   readonly #handle: FrameHandler;
   /** The beginning of a frame that the last chunk did not complete. */
-  #tail = Buffer.allocUnsafeSlow(256 * 1024);
+  #tail = Buffer.alloc(0);
   #kept = 0;
 
   constructor(handle: FrameHandler) {
@@ -97,7 +99,7 @@ export class FrameReader {
   }
 
   #grow(size: number): void {
-    const larger = Buffer.allocUnsafeSlow(size);
+    const larger = Buffer.allocUnsafeSlow(Math.max(size, LEAST_TAIL));
     this.#tail.copy(larger, 0, 0, Math.min(this.#kept, this.#tail.length));
     this.#tail = larger;
   }

@@ -23,10 +23,12 @@ function echo(label: string, byteLength: number): Case {
         peer.write(bytes.subarray(start, offset + length));
       };
     },
-    play(link, inbox) {
+    async play({ open, inbox }) {
+      const link = await open();
       const messages = payloads('binary', PERIOD, byteLength);
       inbox.shape(byteLength, PERIOD);
       return {
+        link,
         round: (steps, latencies) =>
           new Promise((resolve, reject) => {
             let done = 0;
@@ -53,7 +55,8 @@ function echo(label: string, byteLength: number): Case {
 export const workload: Workload = {
   name: 'echo',
   metric: 'latency',
+  cast: 'usual',
   rounds: 9,
-  milliseconds: 100,
+  round: { milliseconds: 100 },
   cases: [echo('64 B', 64), echo('8 KiB', 8 * 1024), echo('100 kB', 100_000)],
 };

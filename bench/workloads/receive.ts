@@ -29,14 +29,18 @@ function receive(kind: Kind, label: string, byteLength: number): Case {
       peer.onFrame = (_, bytes, offset, length) =>
         stream(peer, frames, frames.length / period, Number(unmasked(bytes, offset, length).toString()));
     },
-    play: (link, inbox) => ({
-      round: (messages) =>
-        new Promise((resolve, reject) => {
-          inbox.shape(byteLength, period);
-          inbox.expect(messages, resolve, reject);
-          link.send(String(messages));
-        }),
-    }),
+    async play({ open, inbox }) {
+      const link = await open();
+      return {
+        link,
+        round: (messages) =>
+          new Promise((resolve, reject) => {
+            inbox.shape(byteLength, period);
+            inbox.expect(messages, resolve, reject);
+            link.send(String(messages));
+          }),
+      };
+    },
   };
 }
 
@@ -61,8 +65,9 @@ const SIZES: [string, number][] = [
 export const workload: Workload = {
   name: 'receive',
   metric: 'rate',
+  cast: 'usual',
   rounds: 5,
-  milliseconds: 150,
+  round: { milliseconds: 150 },
   cases: (['binary', 'text'] as const).flatMap((kind) =>
     SIZES.map(([label, byteLength]) => receive(kind, label, byteLength)),
   ),

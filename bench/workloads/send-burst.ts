@@ -44,10 +44,12 @@ function burst(kind: Kind, label: string, byteLength: number): Case {
         }
       };
     },
-    play(link, inbox) {
+    async play({ open, inbox }) {
+      const link = await open();
       const messages = payloads(kind, BURST, byteLength);
       inbox.shape(ACKNOWLEDGEMENT, 1);
       return {
+        link,
         round: (steps) =>
           new Promise((resolve, reject) => {
             let done = 0;
@@ -71,7 +73,8 @@ function burst(kind: Kind, label: string, byteLength: number): Case {
 export const workload: Workload = {
   name: 'send-burst',
   metric: 'rate',
+  cast: 'usual',
   rounds: 5,
-  milliseconds: 120,
+  round: { milliseconds: 120 },
   cases: [burst('binary', '16 B', 16), burst('binary', '160 B', 160), burst('text', '160 B', 160)],
 };

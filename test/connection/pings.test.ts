@@ -8,7 +8,7 @@ import { ended, hasRead, link, TRANSPORTS, text, until } from '../leases/link.js
 import { encodeFrame } from '../reference/frame.js';
 import { echoServer } from '../server/echo-server.js';
 import { turns } from '../server/scripted-server.js';
-import { frameLines, receivedLines, sentFrames, watchWrites } from './wire.js';
+import { frameLines, GUARD, receivedLines, sentFrames, watchWrites } from './wire.js';
 
 const ping = (payload: string | Uint8Array = ''): Buffer =>
   encodeFrame({ opcode: 9, payload: Buffer.from(payload as string) });
@@ -16,7 +16,7 @@ const pong = (payload: string | Uint8Array = ''): Buffer =>
   encodeFrame({ opcode: 10, payload: Buffer.from(payload as string) });
 
 for (const { over, tls } of TRANSPORTS) {
-  describe(`the server’s pings, over ${over}`, () => {
+  describe(`the server’s pings, over ${over}`, GUARD, () => {
     test('RFC 6455 §5.5.3: each is answered with its own payload, 0 to 125 bytes, in order', async (t) => {
       const { connection, peer } = await link(t, tls);
       const payloads = Array.from({ length: 126 }, (_, length) => pseudoRandomBytes(length, length));
@@ -95,7 +95,7 @@ for (const { over, tls } of TRANSPORTS) {
   });
 }
 
-describe('the server’s pings', () => {
+describe('the server’s pings', GUARD, () => {
   test('RFC 6455 §5.4: are answered between the fragments of a message, which stays whole', async (t) => {
     const messages: string[] = [];
     const { peer } = await link(t, false, { onMessage: (message) => void messages.push(message.text()) });
@@ -128,9 +128,8 @@ describe('the server’s pings', () => {
     const { connection, peer } = await link(t, false, {
       onMessage: (message) => void seen.push(message.text()),
       onPing(payload, pinged) {
-        assert.equal(pinged, connection);
         payloads.push(payload);
-        seen.push(`ping ${payload}`);
+        seen.push(`ping ${payload}${pinged === connection ? '' : ' of another connection'}`);
       },
     });
     const wire = Buffer.concat([text('a'), ping('1'), text('b'), ping('2')]);
@@ -154,7 +153,7 @@ describe('the server’s pings', () => {
   });
 });
 
-describe('ping()', () => {
+describe('ping()', GUARD, () => {
   for (const { over, tls } of TRANSPORTS) {
     test(`RFC 6455 §5.5.2: resolves with the round trip in ms, over ${over}`, async (t) => {
       const server = await echoServer({ tls });
@@ -212,10 +211,7 @@ describe('ping()', () => {
   test('RFC 6455 §5.5.3: unsolicited pongs are reported and otherwise ignored', async (t) => {
     const seen: string[] = [];
     const { connection, peer } = await link(t, false, {
-      onPong(payload, ponged) {
-        assert.equal(ponged, connection);
-        seen.push(payload.toString());
-      },
+      onPong: (payload, ponged) => void seen.push(ponged === connection ? payload.toString() : 'not mine'),
     });
     await peer.write(Buffer.concat([pong('x'), pong(''), pong('00000000')]));
     await until(() => seen.length === 3);

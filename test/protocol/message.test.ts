@@ -26,9 +26,18 @@ function deliver(
   { receivedAt = 1, maxMessageSize = 2 ** 30 } = {},
 ): void {
   const receiver = new Receiver<undefined>(codec, undefined, EVENTS, { maxMessageSize });
-  receiver.listen((message) => onMessage(message, receiver));
+  const thrown: unknown[] = [];
+  receiver.listen((message) => {
+    // What is thrown in the callback would reach the process, not the test.
+    try {
+      onMessage(message, receiver);
+    } catch (error) {
+      thrown.push(error);
+    }
+  });
   receiver.feed(Buffer.concat(frames.map(encodeFrame)), receivedAt);
   receiver.stop();
+  for (const error of thrown) throw error;
 }
 
 const text = (payload: string): Frame => ({ opcode: 1, payload: Buffer.from(payload) });

@@ -12,6 +12,7 @@ import { Codec } from '../../src/codec/codec.js';
 import { SEND_BLOCK_SIZE } from '../../src/codec/layout.js';
 import { SendQueue } from '../../src/transport/send-queue.js';
 import { pseudoRandomBytes } from '../arbitraries/payload.js';
+import { GUARD } from '../connection/wire.js';
 import { certificate } from '../server/certificate.js';
 
 const codec = new Codec();
@@ -103,7 +104,7 @@ for (const { over, secure } of [
   { over: 'tcp', secure: false },
   { over: 'TLS', secure: true },
 ]) {
-  describe(`the send queue over ${over}`, () => {
+  describe(`the send queue over ${over}`, GUARD, () => {
     test('what the kernel takes arrives, and nothing of it is pending', async (t) => {
       const { near, far } = await ends(t, secure);
       const source = new Source(near, secure);

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { SocketOptions } from '../../src/transport/socket-options.js';
+import { GUARD } from '../connection/wire.js';
 import { link, TRANSPORTS, until } from '../leases/link.js';
 
 /** The native side of a tcp socket: its methods return what setsockopt did, 0 for success. */
@@ -74,7 +75,7 @@ async function connected(t: TestContext, tls: boolean, socket?: SocketOptions) {
 }
 
 for (const { over, tls } of TRANSPORTS) {
-  describe(`over ${over}`, () => {
+  describe(`over ${over}`, GUARD, () => {
     test('by default Nagle’s algorithm is off', async (t) => {
       const { localPort } = await connected(t, tls);
       const set = calls.filter(({ name, port }) => name === 'setNoDelay' && port === localPort);

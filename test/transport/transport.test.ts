@@ -6,6 +6,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { SocketOptions } from '../../src/transport/socket-options.js';
 import { Transport, type TransportHandlers } from '../../src/transport/transport.js';
+import { GUARD } from '../connection/wire.js';
 import { TRANSPORTS, until } from '../leases/link.js';
 import { certificate } from '../server/certificate.js';
 
@@ -86,7 +87,7 @@ const lookup: LookupFunction = (_, options, callback) => {
 };
 
 for (const { over, tls } of TRANSPORTS) {
-  describe(`a transport over ${over}`, () => {
+  describe(`a transport over ${over}`, GUARD, () => {
     test('reads land where the owner said when its last read was done', async (t) => {
       const { far, owner } = await opened(t, tls);
       for (const [i, bytes] of ['one', 'two', 'three'].entries()) {
@@ -148,7 +149,7 @@ for (const { over, tls } of TRANSPORTS) {
   });
 }
 
-describe('a transport over TLS', () => {
+describe('a transport over TLS', GUARD, () => {
   test('RFC 6066 §3: names the host for SNI when it is a name, and not when it is an address', async (t) => {
     const named = await opened(t, true, { host: 'localhost', socket: { lookup } });
     assert.equal((named.far as TLSSocket).servername, 'localhost');
