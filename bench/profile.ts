@@ -14,6 +14,7 @@ import { cores } from './harness/machine.js';
 import { workloads } from './harness/registry.js';
 import type { ServerCalls } from './harness/server-process.js';
 import { PATIENCE } from './harness/turns.js';
+import { transports } from './harness/workload.js';
 
 /** The part of a .cpuprofile that is read here. */
 interface Profile {
@@ -36,10 +37,12 @@ const titles = (await workloads()).flatMap((workload) =>
   workload.cases.map(({ label }, index) => ({ title: `${workload.name} ${label}`, workload, index })),
 );
 const found = titles.find(({ title }) => title === values.case);
-const transport = values.transport === 'tls' ? 'tls' : 'tcp';
+const transport = transports.find((name) => name === values.transport);
 
-if (found === undefined) {
-  console.error(`no such case; there are:\n  ${titles.map(({ title }) => title).join('\n  ')}`);
+if (found === undefined || transport === undefined) {
+  console.error(
+    `no such case or transport; there are ${transports.join(', ')} and:\n  ${titles.map(({ title }) => title).join('\n  ')}`,
+  );
   process.exitCode = 1;
 } else {
   const seconds = Number(values.seconds);
@@ -58,7 +61,7 @@ if (found === undefined) {
     url: address[transport],
     ca: address.ca,
   };
-  await child.call('prepare', { ...scene, milliseconds: seconds * 1000, warmUp }, PATIENCE);
+  await child.call('prepare', { ...scene, round: { milliseconds: seconds * 1000 }, warmUp }, PATIENCE);
   const sample = await child.call('measure', undefined, PATIENCE + seconds * 10_000);
   await child.stop();
   await server.stop();

@@ -4,21 +4,18 @@
  */
 import { type Selection, selection, USAGE } from './harness/arguments.js';
 import { Child } from './harness/child.js';
-import type { ContenderCalls } from './harness/contender-process.js';
 import { cores, machine } from './harness/machine.js';
 import { Progress } from './harness/progress.js';
-import { workloads } from './harness/registry.js';
+import { contenderNames, usualContenders, workloads } from './harness/registry.js';
 import { heading, LEGEND, microLine, type Row, save, summarize, tableLine } from './harness/report.js';
 import type { ServerCalls } from './harness/server-process.js';
+import { type Programme, Troupe } from './harness/troupe.js';
 import { PATIENCE, takeTurns } from './harness/turns.js';
-import type { Workload } from './harness/workload.js';
+import { type Transport, transports, type Workload } from './harness/workload.js';
 import type { MicroCalls, MicroRow } from './micro/micro-process.js';
 
 /** Cores used by others, below which a run is worth quoting. */
 const QUIET = 0.15;
-
-type Transport = 'tcp' | 'tls';
-type Troupe = Map<string, Child<ContenderCalls>>;
 
 interface Step {
   transport: Transport;
@@ -62,30 +59,32 @@ async function endToEnd(
   failures: string[],
 ): Promise<{ rows: Row[]; subjects: Record<string, string>; foreignCores: number }> {
   const rows: Row[] = [];
-  const subjects: Record<string, string> = {};
+  const programme: Programme = { subjects: {}, failures };
+  const { subjects } = programme;
   const plan = (await everything()).filter((step) => wanted(titleOf(step)));
   if (plan.length === 0) return { rows, subjects, foreignCores: 0 };
 
   const progress = new Progress(plan.length);
   const server = new Child<ServerCalls>('server', 'server-process.ts', { core: cores?.server });
   const address = await server.call('listen', undefined, PATIENCE);
-  let troupe: Troupe = new Map();
-  let before: Step | undefined;
+  let troupe: Troupe | undefined;
+  let before: Workload | undefined;
   let elapsed = 0;
   let foreign = 0;
   for (const step of plan) {
     const { transport, workload, index, label } = step;
-    if (transport !== before?.transport) {
-      await stop(troupe);
-      troupe = await start(contenders, transport, subjects, failures);
-    }
-    if (transport !== before?.transport || workload !== before.workload) {
+    if (transport !== troupe?.transport || workload !== before) {
       progress.print(`\n${heading(workload.metric)}`);
     }
-    before = step;
+    if (transport !== troupe?.transport) {
+      await troupe?.stop();
+      troupe = new Troupe(transport, programme);
+    }
+    before = workload;
     progress.next(titleOf(step));
     const scene = { workload, index, url: address[transport], ca: address.ca, quick };
-    const outcomes = await takeTurns(troupe, server, scene);
+    const cast = contenders ?? (workload.cast === 'everybody' ? contenderNames : usualContenders);
+    const outcomes = await takeTurns(await troupe.cast(cast), server, scene);
     const about = { workload: workload.name, case: label, transport, metric: workload.metric };
     for (const row of summarize(about, outcomes)) {
       rows.push(row);
@@ -101,7 +100,7 @@ async function endToEnd(
       foreign += outcome.foreign;
     }
   }
-  await stop(troupe);
+  await troupe?.stop();
   await server.stop();
   console.log(`\n${LEGEND}`);
   for (const [name, subject] of Object.entries(subjects)) console.log(`${name.padEnd(10)}${subject}`);
@@ -128,41 +127,15 @@ async function codecOperations({ wanted, quick }: Selection, failures: string[])
 
 async function everything(): Promise<Step[]> {
   const known = await workloads();
-  return (['tcp', 'tls'] as const).flatMap((transport) =>
-    known.flatMap((workload) =>
-      workload.cases.map(({ label }, index) => ({ transport, workload, index, label })),
-    ),
+  return transports.flatMap((transport) =>
+    known
+      .filter((workload) => (workload.transports ?? ['tcp', 'tls']).includes(transport))
+      .flatMap((workload) =>
+        workload.cases.map(({ label }, index) => ({ transport, workload, index, label })),
+      ),
   );
 }
 
 function titleOf({ workload, label, transport }: Step): string {
   return `${workload.name} ${label} ${transport}`;
-}
-
-/** A process per contender. One that cannot start is reported and does not take part. */
-async function start(
-  names: string[],
-  transport: Transport,
-  subjects: Record<string, string>,
-  failures: string[],
-): Promise<Troupe> {
-  const troupe: Troupe = new Map();
-  for (const name of names) {
-    const child = new Child<ContenderCalls>(`${name} over ${transport}`, 'contender-process.ts', {
-      core: cores?.contender,
-      arguments: [name],
-    });
-    try {
-      const { subject, note } = await child.call('about', undefined, PATIENCE);
-      subjects[name] = `${subject}: ${note}`;
-      troupe.set(name, child);
-    } catch (error) {
-      failures.push(String(error));
-    }
-  }
-  return troupe;
-}
-
-async function stop(troupe: Troupe): Promise<void> {
-  await Promise.all([...troupe.values()].map((child) => child.stop()));
 }

@@ -1,4 +1,4 @@
-import { setDefaultCACertificates } from 'node:tls';
+import tls from 'node:tls';
 import type { Contender } from '../harness/contender.js';
 import { whatwgLink } from '../harness/whatwg.js';
 
@@ -9,14 +9,14 @@ export const contender: Contender = {
   subject: `the WebSocket of Node ${node} (undici ${undici})`,
   note: "the global one, binaryType 'arraybuffer', the certificate trusted by setDefaultCACertificates()",
   unsupported:
-    globalThis.WebSocket === undefined || setDefaultCACertificates === undefined
+    globalThis.WebSocket === undefined || tls.setDefaultCACertificates === undefined
       ? `Node ${node} has no global WebSocket, or no way to tell it what to trust: that takes 22.19 or 24.5`
       : undefined,
   // It is loaded when the name is used.
   load: 'globalThis.WebSocket',
   open({ url, ca }, inbox) {
     if (url.startsWith('wss:') && ca !== trusted) {
-      setDefaultCACertificates([ca]);
+      tls.setDefaultCACertificates([ca]);
       trusted = ca;
     }
     return whatwgLink(new WebSocket(url), inbox);

@@ -6,7 +6,7 @@ import { PerformanceObserver } from 'node:perf_hooks';
 import { answer } from './child.js';
 import { Inbox } from './inbox.js';
 import { contender as load, workloads } from './registry.js';
-import { quantile } from './statistics.js';
+import { type Quantiles, quantiles } from './statistics.js';
 import type { Player, Workload } from './workload.js';
 
 export interface Preparation {
@@ -36,16 +36,8 @@ export interface Sample {
   collections: number;
   collectionMilliseconds: number;
   /** Times of the steps in microseconds, unless the metric is a rate. */
-  latency?: Latency;
+  latency?: Quantiles;
   latencies?: Float64Array;
-}
-
-export interface Latency {
-  p50: number;
-  p90: number;
-  p99: number;
-  p999: number;
-  max: number;
 }
 
 export type ContenderCalls = {
@@ -126,7 +118,7 @@ answer<ContenderCalls>({
     if (latencies !== undefined) {
       const sorted = latencies.map((milliseconds) => milliseconds * 1000).sort();
       sample.latencies = sorted;
-      sample.latency = latencyOf(sorted);
+      sample.latency = quantiles(sorted);
     }
     return sample;
   },
@@ -159,14 +151,4 @@ async function warmed(player: Player, messagesPerStep: number, warmUp: WarmUp): 
     if (warm && longRounds >= 2 && warming > warmUp.milliseconds) return rate;
     steps = Math.max(steps, Math.ceil(Math.min(2 * steps, (steps / elapsed) * warmUp.milliseconds)));
   }
-}
-
-function latencyOf(sorted: Float64Array): Latency {
-  return {
-    p50: quantile(sorted, 0.5),
-    p90: quantile(sorted, 0.9),
-    p99: quantile(sorted, 0.99),
-    p999: quantile(sorted, 0.999),
-    max: sorted[sorted.length - 1],
-  };
 }

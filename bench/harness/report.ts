@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { MicroRow } from '../micro/micro-process.js';
-import type { Latency, Sample } from './contender-process.js';
+import type { Sample } from './contender-process.js';
 import type { Machine } from './machine.js';
-import { median, quantile, spread } from './statistics.js';
+import { median, type Quantiles, quantiles, spread } from './statistics.js';
 import type { Outcome } from './turns.js';
 import type { Metric } from './workload.js';
 
@@ -17,7 +17,7 @@ export interface Row {
   failure?: string;
   messagesPerSecond: number;
   /** Microseconds, all rounds together. */
-  latency?: Latency;
+  latency?: Quantiles;
   /** Median distance of a round from the median round, relative. */
   spread: number;
   cpuNanosecondsPerMessage: number;
@@ -61,7 +61,7 @@ export function summarize(
       cpuNanosecondsPerMessage: median(samples.map(cpu)),
       collectionsPerMillion: (sum(samples, 'collections') / sum(samples, 'messages')) * 1e6,
       busy: {
-        client: median(samples.map(({ cpuMicroseconds, seconds }) => cpuMicroseconds / 1e6 / seconds)),
+        client: median(samples.map((sample) => sample.cpuMicrosecondsAltogether / 1e6 / sample.seconds)),
         server: median(serverBusy),
       },
       ratio,
@@ -86,38 +86,54 @@ function cpu({ cpuMicroseconds, messages }: Sample): number {
 function pooled(samples: Sample[]): Row['latency'] {
   const all = samples.flatMap(({ latencies }) => (latencies === undefined ? [] : [...latencies]));
   if (all.length === 0) return undefined;
-  const sorted = Float64Array.from(all).sort();
-  return {
-    ...latencyOf(sorted),
-  };
+  return quantiles(Float64Array.from(all).sort());
 }
 
 function sum(samples: Sample[], key: 'collections' | 'messages'): number {
   return samples.reduce((total, sample) => total + sample[key], 0);
 }
 
-const COLUMNS = [-27, -4, -11, 23, 5, 9, 8, 8, 7, 7];
+const COLUMNS = [-27, -7, -11, 23, 5, 9, 8, 8, 7, 7, 9, 9, 9];
 
-export function heading(metric: 'rate' | 'latency'): string {
-  const result = metric === 'rate' ? 'messages/s' : 'p50 / p99 / p99.9 µs';
-  return line(['workload', '', 'contender', result, '±', 'CPU/msg', 'GC/M', 'busy c/s', '× ws', '× floor']);
+const RESULTS: Record<Metric, string> = {
+  rate: 'messages/s',
+  latency: 'p50 / p99 / p99.9 µs',
+  cost: 'p50 / p90 µs',
+};
+
+export function heading(metric: Metric): string {
+  const cells = ['workload', '', 'contender', RESULTS[metric], '±'];
+  cells.push(metric === 'cost' ? 'CPU each' : 'CPU/msg', 'GC/M', 'busy c/s', '× ws', '× floor');
+  if (metric === 'cost') cells.push('CPU × ws', '× floor', 'resumed');
+  return line(cells);
 }
 
 export function tableLine(row: Row): string {
   const title = [`${row.workload} ${row.case}`, row.transport, row.contender];
   if (row.failure !== undefined) return `${line(title)} FAILED: ${row.failure.split('\n')[0]}`;
-  const { latency } = row;
-  return line([
+  const cells = [
     ...title,
-    latency === undefined
-      ? rate(row.messagesPerSecond)
-      : [latency.p50, latency.p99, latency.p999].map(threeDigits).join(' / '),
+    result(row),
     percent(row.spread),
     duration(row.cpuNanosecondsPerMessage),
     threeDigits(row.collectionsPerMillion),
     `${Math.round(row.busy.client * 100)}/${Math.round(row.busy.server * 100)}`,
-    ...REFERENCES.map((name) => (row.ratio[name] === undefined ? '' : threeDigits(row.ratio[name]))),
-  ]);
+    ...relative(row.ratio),
+  ];
+  if (row.metric === 'cost') {
+    cells.push(...relative(row.cpuRatio), row.resumed === undefined ? '' : percent(row.resumed));
+  }
+  return line(cells);
+}
+
+function result({ metric, messagesPerSecond, latency }: Row): string {
+  if (latency === undefined) return rate(messagesPerSecond);
+  const { p50, p90, p99, p999 } = latency;
+  return (metric === 'cost' ? [p50, p90] : [p50, p99, p999]).map(threeDigits).join(' / ');
+}
+
+function relative(ratio: Record<string, number>): string[] {
+  return REFERENCES.map((name) => (ratio[name] === undefined ? '' : threeDigits(ratio[name])));
 }
 
 /** The first way is Heartwire's, and the others are given relative to it. */
@@ -130,7 +146,11 @@ export const LEGEND = `±         median distance of a round from the median rou
 CPU/msg   client's user and system time, all threads
 GC/M      the client's garbage collections per million messages
 busy c/s  percent of a core that client and server used; a client below 100 waits for the server or the kernel
-× ws, × floor   speed relative to theirs, above 1 is faster: messages/s, or the inverse of p50; paired by round`;
+× ws, × floor   speed relative to theirs, above 1 is faster: messages/s, or the inverse of p50; paired by round
+CPU × ws, × floor   CPU time relative to theirs, below 1 is less; paired by round
+resumed   share of the TLS connections that were resumed, as the server saw it
+connect   time until it is open; CPU until it is closed; one at a time
+import    time and CPU of loading it in a fresh process that has loaded nothing else`;
 
 export function save(report: {
   machine: Machine;

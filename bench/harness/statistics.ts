@@ -1,5 +1,24 @@
-/** Of the sorted values, the one below which `q` of them lie. */
-export function quantile(sorted: ArrayLike<number>, q: number): number {
+export interface Quantiles {
+  p50: number;
+  p90: number;
+  p99: number;
+  p999: number;
+  max: number;
+}
+
+/** Of values that are sorted. */
+export function quantiles(sorted: ArrayLike<number>): Quantiles {
+  return {
+    p50: quantile(sorted, 0.5),
+    p90: quantile(sorted, 0.9),
+    p99: quantile(sorted, 0.99),
+    p999: quantile(sorted, 0.999),
+    max: sorted[sorted.length - 1],
+  };
+}
+
+/** The one below which `q` of them lie. */
+function quantile(sorted: ArrayLike<number>, q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
 }
 

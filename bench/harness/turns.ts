@@ -81,9 +81,7 @@ export async function takeTurns(
 }
 
 function shortened(round: Workload['round']): Workload['round'] {
-  return 'steps' in round
-    ? { steps: Math.ceil(round.steps / 3) }
-    : { milliseconds: round.milliseconds / 3 };
+  return 'steps' in round ? { steps: Math.ceil(round.steps / 3) } : { milliseconds: round.milliseconds / 3 };
 }
 
 /** A contender that fails sits out the rest of the case; the others go on. */

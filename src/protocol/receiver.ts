@@ -33,6 +33,7 @@ import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
 import { frameError } from './frame-error.js';
 import { Message } from './message.js';
 import { CONTROL, FIN, OPCODE_MASK, Opcode } from './opcode.js';
+import { Tail } from './tail.js';
 
 /**
  * Where the start of a frame is kept. In a stream of frames it is a tail: copied out of scratch, and back in front of
@@ -96,11 +97,7 @@ export class Receiver<Owner> {
   #fragment = 0;
   #utf8 = 0;
 
-  /** An incomplete frame, in a slab or, when none was free, in a Buffer; how much of its payload is validated. */
-  #slab = 0;
-  #spill: Buffer = EMPTY;
-  #tail = 0;
-  #processed = 0;
+  readonly #tail: Tail;
 
   /** A message in pieces, and the long frame that is being added to it: its first byte, and what it lacks. */
   readonly #assembly = new Assembly();
@@ -135,6 +132,7 @@ export class Receiver<Owner> {
     this.#events = events;
     this.#maxMessageSize = options.maxMessageSize;
     this.#message = new Message(codec.memory);
+    this.#tail = new Tail(codec);
   }
 
   // ---------------------------------------------------------------------------------------------- reading
@@ -225,7 +223,7 @@ export class Receiver<Owner> {
     this.#blocked |= STOPPED;
     this.#due = false;
     this.#backlog = [];
-    this.#releaseTail();
+    this.#tail.release();
     this.#assembly.clear(false);
     this.#frameLeft = 0;
   }
@@ -262,8 +260,7 @@ export class Receiver<Owner> {
   #drain(): void {
     const { scratch, memory } = this.#codec;
     // A message that is due but has nothing behind it is delivered by a walk over no bytes.
-    if (this.#due && this.#backlog.length === 0)
-      this.#backlog.push({ bytes: EMPTY, receivedAt: this.#dueAt });
+    if (this.#due && this.#backlog.length === 0) this.#hold(EMPTY, this.#dueAt);
     while (this.#backlog.length > 0 && (this.#blocked & HOLDING) === 0) {
       const held = this.#backlog[0];
       const piece = held.bytes.subarray(0, READ_SIZE);
@@ -291,7 +288,7 @@ export class Receiver<Owner> {
   #parse(start: number, end: number, receivedAt: number): number {
     this.#receivedAt = receivedAt;
     if (this.#frameLeft > 0) start = this.#appendToFrame(start, end);
-    if (this.#tail > 0) start = this.#joinTail(start);
+    if (this.#tail.length > 0) start = this.#tail.putBefore(start);
     if (this.#stopped() || this.#frameLeft > 0) return end;
     this.#called = true;
     this.#codec.walking = true;
@@ -316,7 +313,7 @@ export class Receiver<Owner> {
       this.#assembly.length,
       this.#fragment,
       this.#utf8,
-      this.#processed,
+      this.#tail.processed,
     );
     const lastMessage = registers[Register.lastMessage];
     if (registers[Register.controls] > 0) this.#answerPings(count);
@@ -380,7 +377,7 @@ export class Receiver<Owner> {
     const length = registers[Register.pendingLength] >>> 0;
     const longest = at === start ? LONGEST_LINGERING_TAIL : LONGEST_TAIL;
     if (header > 0 && length > longest) this.#beginLongFrame(firstByte, length, at + header, end);
-    else this.#keepTail(at, end, registers[Register.processed]);
+    else this.#tail.keep(at, end, registers[Register.processed]);
   }
 
   #fail(error: ProtocolError): void {
@@ -437,49 +434,13 @@ export class Receiver<Owner> {
     }
     this.#fragment = 0;
     this.#utf8 = 0;
-    this.#releaseTail();
+    this.#tail.release();
     return rest;
   }
 
   #endOfFrame(index: number): number {
     const { frameTable } = this.#codec;
     return frameTable[2 * index] + (frameTable[2 * index + 1] & LENGTH_MASK);
-  }
-
-  /** Moves [start, end), the start of a frame, out of scratch. */
-  #keepTail(start: number, end: number, processed: number): void {
-    this.#tail = end - start;
-    this.#processed = processed;
-    if (this.#tail === 0) {
-      this.#releaseTail();
-      return;
-    }
-    const { memory, slabs } = this.#codec;
-    if (this.#slab === 0) this.#slab = slabs.take();
-    if (this.#slab !== 0) {
-      memory.copyWithin(this.#slab, start, end);
-    } else {
-      // Slabs have run out: an ordinary Buffer costs one more copy, nothing else.
-      if (this.#spill.length < this.#tail) this.#spill = Buffer.allocUnsafeSlow(this.#tail);
-      memory.copy(this.#spill, 0, start, end);
-    }
-  }
-
-  /** Puts the tail in front of the bytes at `start`. */
-  #joinTail(start: number): number {
-    const joined = start - this.#tail;
-    const { memory } = this.#codec;
-    if (this.#slab !== 0) memory.copyWithin(joined, this.#slab, this.#slab + this.#tail);
-    else this.#spill.copy(memory, joined, 0, this.#tail);
-    return joined;
-  }
-
-  #releaseTail(): void {
-    if (this.#slab !== 0) this.#codec.slabs.give(this.#slab);
-    this.#slab = 0;
-    this.#spill = EMPTY;
-    this.#tail = 0;
-    this.#processed = 0;
   }
 
   // ------------------------------------------------------------------------ messages in pieces, RFC 6455 §5.4
@@ -505,7 +466,7 @@ export class Receiver<Owner> {
     this.#frameFirstByte = firstByte;
     this.#frameLeft = length - (end - start);
     this.#assembly.append(this.#codec.memory, start, end);
-    this.#releaseTail();
+    this.#tail.release();
   }
 
   /** More bytes of a long frame, in scratch. Returns where the next frame begins. */

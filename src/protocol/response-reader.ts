@@ -139,20 +139,20 @@ export class ResponseReader {
     const head = text.slice(0, size - 2);
     const statusLine = STATUS_LINE.exec(head);
     if (statusLine === null) return 0;
-    const [line, minorVersion, statusCode, statusText] = statusLine;
-    if (statusCode < '200' && (statusCode !== '101' || minorVersion !== '1')) return 0;
+    const statusCode = Number(statusLine[2]);
+    if (statusCode < 200 && (statusCode !== 101 || statusLine[1] !== '1')) return 0;
 
-    const fields: string[] = [];
-    for (let end = line.length; end < head.length; end = FIELD_LINE.lastIndex) {
+    const lines: string[] = [];
+    for (let end = statusLine[0].length; end < head.length; end = FIELD_LINE.lastIndex) {
       FIELD_LINE.lastIndex = end;
       const field = FIELD_LINE.exec(head);
       if (field === null) return 0;
-      fields.push(field[1], trimOptionalWhitespace(field[2]));
+      lines.push(field[1], field[2]);
     }
-    this.#httpVersion = `1.${minorVersion}`;
-    this.#statusCode = Number(statusCode);
-    this.#statusText = statusText;
-    for (let i = 0; i < fields.length; i += 2) this.#addHeader(fields[i], fields[i + 1]);
+    for (let i = 0; i < lines.length; i += 2) this.#addHeader(lines[i], trimOptionalWhitespace(lines[i + 1]));
+    this.#httpVersion = `1.${statusLine[1]}`;
+    this.#statusCode = statusCode;
+    this.#statusText = statusLine[3];
     this.#headBytes = size;
     this.#endHead();
     return size;

@@ -101,9 +101,11 @@ export class TlsClient {
   }
 }
 
-/** The options whose value is undefined mean their default; Node takes some of them for a value. */
+/** An option whose value is undefined means its default; Node takes some of them for a value. */
 function present(given: TlsOptions): TlsOptions {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) options[name] = value;
+  return options;
 }
 
 const identities = new WeakMap<object, number>();
@@ -125,15 +127,10 @@ function identityOf(object: object): number {
 function sessionKey(host: string, port: number, options: NodeTlsOptions, context: SecureContext): string {
   const { servername, ALPNProtocols, checkServerIdentity, rejectUnauthorized } = options;
   const verifies = rejectUnauthorized ?? process.env.NODE_TLS_REJECT_UNAUTHORIZED !== '0';
-  return JSON.stringify([
-    host,
-    port,
-    servername,
-    ALPNProtocols,
-    verifies,
-    checkServerIdentity === undefined ? 0 : identityOf(checkServerIdentity),
-    identityOf(context),
-  ]);
+  const verifier = checkServerIdentity === undefined ? 0 : identityOf(checkServerIdentity);
+  // No name, however odd, can pass for two of these.
+  const names = JSON.stringify([host, servername, ALPNProtocols]);
+  return `${port} ${verifies} ${verifier} ${identityOf(context)} ${names}`;
 }
 
 export function tlsReport(socket: TLSSocket): TlsReport {

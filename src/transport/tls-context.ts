@@ -25,7 +25,9 @@ const OF_A_CONNECTION = new Set([
 
 const MAX_CONTEXTS = 32;
 
-type Options = ReadonlyMap<string, unknown>;
+type Option = [name: string, value: unknown];
+/** Sorted by name. */
+type Options = readonly Option[];
 
 interface SharedContext {
   /** Copies of what can be changed in place, so that a changed Buffer is seen to be another value. */
@@ -39,34 +41,33 @@ const shared: SharedContext[] = [];
 /** Throws what Node throws for options that make no context. */
 export function sharedContext(tlsOptions: TlsOptions): SecureContext {
   const wanted = contextOptions(tlsOptions);
-  const at = shared.findIndex(({ options }) => sameOptions(options, wanted));
-  if (at === 0) return shared[0].context;
-  const found =
-    at > 0
-      ? shared.splice(at, 1)[0]
-      : {
-          options: new Map([...wanted].map(([name, value]) => [name, snapshot(value)])),
-          context: createSecureContext(Object.fromEntries(wanted) as SecureContextOptions),
-        };
-  shared.unshift(found);
+  const found = shared.findIndex(({ options }) => sameOptions(options, wanted));
+  if (found === 0) return shared[0].context;
+  const [entry] = found > 0 ? shared.splice(found, 1) : [made(wanted)];
+  shared.unshift(entry);
   if (shared.length > MAX_CONTEXTS) shared.pop();
-  return found.context;
+  return entry.context;
 }
 
-function contextOptions(tlsOptions: TlsOptions): Options {
-  const options = new Map<string, unknown>();
-  for (const [name, value] of Object.entries(tlsOptions)) {
-    if (value !== undefined && !OF_A_CONNECTION.has(name)) options.set(name, value);
+function made(wanted: Options): SharedContext {
+  const copies = wanted.map(([name, value]): Option => [name, snapshot(value)]);
+  return {
+    options: copies,
+    context: createSecureContext(Object.fromEntries(wanted) as SecureContextOptions),
+  };
+}
+
+function contextOptions(tlsOptions: TlsOptions): Option[] {
+  const options: Option[] = [];
+  for (const option of Object.entries(tlsOptions)) {
+    if (option[1] !== undefined && !OF_A_CONNECTION.has(option[0])) options.push(option);
   }
-  return options;
+  return options.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 function sameOptions(a: Options, b: Options): boolean {
-  if (a.size !== b.size) return false;
-  for (const [name, value] of a) {
-    if (!b.has(name) || !sameValue(value, b.get(name))) return false;
-  }
-  return true;
+  if (a.length !== b.length) return false;
+  return a.every(([name, value], i) => name === b[i][0] && sameValue(value, b[i][1]));
 }
 
 /** By value for strings, bytes and arrays of them; by identity otherwise. */

@@ -189,7 +189,13 @@ export class Transport {
   #watch(stream: Duplex): void {
     stream.on('end', () => this.#handlers.onEnd(this.#owner));
     stream.on('error', (error) => this.#handlers.onError(this.#owner, error));
-    stream.on('close', () => this.#handlers.onClosed(this.#owner));
+    stream.on('close', () => {
+      const handlers = this.#handlers;
+      const owner = this.#owner;
+      // Node's TLS handles outlive their sockets until a full collection; what they hold should be little.
+      this.release();
+      handlers.onClosed(owner);
+    });
   }
 
   // --------------------------------------------------------------------------------------- copied chunks

@@ -60,7 +60,7 @@ export function frameLines(bytes: Uint8Array): string[] {
 }
 
 /** What waits for the other end would wait for ever when it does not come. */
-export const GUARD = { timeout: 60_000 };
+export const GUARD = { timeout: 30_000 };
 
 /** The frames that a server has received, as lines, once there are `count` of them. */
 export async function receivedLines(peer: Peer, count: number): Promise<string[]> {

@@ -1,0 +1,340 @@
+/** Waits that an `AbortSignal` can end: by themselves, and as `flushed()` and `ping()` have them. */
+import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { describe, test } from 'node:test';
+import { abortable, aborted, unlessAborted } from '../src/abort.js';
+import { HeartwireError } from '../src/errors.js';
+import { GUARD, receivedLines } from './connection/wire.js';
+import { fill, link, TRANSPORTS, text, until } from './leases/link.js';
+import { encodeFrame } from './reference/frame.js';
+import { turns } from './server/scripted-server.js';
+
+const reason = new Error('enough');
+const abortedBy = (cause: unknown): object => ({ name: 'HeartwireError', code: 'ERR_ABORTED', cause });
+
+function listening(signal: AbortSignal): number {
+  return getEventListeners(signal, 'abort').length;
+}
+
+/** A promise that is settled by hand. */
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}
+
+/** Promises that are rejected while nobody handles them, until the test ends. */
+function unhandled(t: { after(done: () => void): void }): unknown[] {
+  const rejections: unknown[] = [];
+  const others = process.rawListeners('unhandledRejection');
+  const note = (error: unknown): void => void rejections.push(error);
+  // The test runner's own listener would fail the test before it can say what it found.
+  process.removeAllListeners('unhandledRejection');
+  process.on('unhandledRejection', note);
+  t.after(() => {
+    process.off('unhandledRejection', note);
+    for (const other of others) process.on('unhandledRejection', other as NodeJS.UnhandledRejectionListener);
+  });
+  return rejections;
+}
+
+describe('aborted()', () => {
+  test('is an ERR_ABORTED that names the wait and has the signal’s reason as its cause', () => {
+    const error = aborted(AbortSignal.abort(reason), 'waiting for a Pong');
+    assert.ok(error instanceof HeartwireError);
+    assert.deepEqual(
+      { code: error.code, message: error.message, cause: error.cause },
+      { code: 'ERR_ABORTED', message: 'Aborted while waiting for a Pong', cause: reason },
+    );
+  });
+
+  test('the cause is whatever the signal was aborted with: by default a DOMException, or a string', () => {
+    assert.equal((aborted(AbortSignal.abort(), 'waiting').cause as DOMException).name, 'AbortError');
+    assert.equal(aborted(AbortSignal.abort('text'), 'waiting').cause, 'text');
+  });
+});
+
+describe('unlessAborted()', () => {
+  test('without a signal it is the promise itself', () => {
+    const promise = Promise.resolve(1);
+    assert.equal(unlessAborted(promise, undefined, 'waiting'), promise);
+  });
+
+  test('passes on what the promise comes to, and leaves no listener behind', async () => {
+    const { signal } = new AbortController();
+    const [good, bad] = [deferred<number>(), deferred<number>()];
+    const waits = [unlessAborted(good.promise, signal, 'a'), unlessAborted(bad.promise, signal, 'b')];
+    assert.equal(listening(signal), 2);
+    good.resolve(7);
+    bad.reject(reason);
+    assert.equal(await waits[0], 7);
+    await assert.rejects(waits[1], (error) => error === reason);
+    await turns(1);
+    assert.equal(listening(signal), 0);
+  });
+
+  test('rejects when the signal aborts first; what the promise comes to later does not matter', async (t) => {
+    const rejections = unhandled(t);
+    for (const settle of ['resolve', 'reject'] as const) {
+      const controller = new AbortController();
+      const late = deferred<unknown>();
+      const wait = unlessAborted(late.promise, controller.signal, 'waiting');
+      controller.abort(reason);
+      await assert.rejects(wait, abortedBy(reason));
+      assert.equal(listening(controller.signal), 0);
+      late[settle](new Error('too late'));
+      await turns(1);
+    }
+    assert.deepEqual(rejections, []);
+  });
+
+  test('rejects when the signal had been aborted before, even if the promise is there already', async () => {
+    const signal = AbortSignal.abort(reason);
+    await assert.rejects(unlessAborted(Promise.resolve(1), signal, 'waiting'), abortedBy(reason));
+    await turns(1);
+    assert.equal(listening(signal), 0);
+  });
+
+  test('nothing listens to a signal that had been aborted before', async () => {
+    const signal = AbortSignal.abort(reason);
+    await assert.rejects(unlessAborted(new Promise(() => {}), signal, 'waiting'), abortedBy(reason));
+    assert.equal(listening(signal), 0);
+  });
+});
+
+describe('abortable()', GUARD, () => {
+  async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
+    const chunks: T[] = [];
+    for await (const chunk of source) chunks.push(chunk);
+    return chunks;
+  }
+
+  /** Yields 1 and 2 and notes that it was left. */
+  function source(): { chunks: AsyncGenerator<number>; left: () => boolean } {
+    let left = false;
+    async function* chunks(): AsyncGenerator<number> {
+      try {
+        yield 1;
+        yield 2;
+      } finally {
+        left = true;
+      }
+    }
+    return { chunks: chunks(), left: () => left };
+  }
+
+  for (const [title, signal] of [
+    ['without a signal', undefined],
+    ['with one', new AbortController().signal],
+  ] as const) {
+    test(`${title}: the chunks of arrays, of arrays of promises, of generators of both kinds`, async () => {
+      function* synchronous(): Generator<number> {
+        yield* [1, 2];
+      }
+      const promises = [Promise.resolve(1), 2] as unknown as number[];
+      for (const each of [[1, 2], new Set([1, 2]), promises, synchronous(), source().chunks]) {
+        assert.deepEqual(await collect(abortable(each, signal)), [1, 2]);
+      }
+      assert.deepEqual(await collect(abortable([], signal)), []);
+      if (signal !== undefined) assert.equal(listening(signal), 0);
+    });
+
+    test(`${title}: a source that is left early is told to return`, async () => {
+      const { chunks, left } = source();
+      for await (const chunk of abortable(chunks, signal)) {
+        assert.equal(chunk, 1);
+        break;
+      }
+      await turns(1);
+      assert.equal(left(), true);
+      if (signal !== undefined) assert.equal(listening(signal), 0);
+    });
+
+    test(`${title}: what the source throws comes through`, async () => {
+      async function* failing(): AsyncGenerator<number> {
+        yield 1;
+        throw reason;
+      }
+      function* alsoFailing(): Generator<number> {
+        yield 1;
+        throw reason;
+      }
+      for (const each of [failing(), alsoFailing()]) {
+        const seen: number[] = [];
+        const walk = async (): Promise<void> => {
+          for await (const chunk of abortable(each, signal)) seen.push(chunk);
+        };
+        await assert.rejects(walk(), (error) => error === reason);
+        assert.deepEqual(seen, [1]);
+      }
+    });
+  }
+
+  test('an abort ends the wait for a source that hangs, and tells the source to return', async () => {
+    const controller = new AbortController();
+    let returned = 0;
+    const hanging: AsyncIterable<number> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise(() => {}),
+        return: () => {
+          returned++;
+          return new Promise(() => {});
+        },
+      }),
+    };
+    const walk = collect(abortable(hanging, controller.signal));
+    await turns(1);
+    controller.abort(reason);
+    await assert.rejects(walk, abortedBy(reason));
+    assert.equal(returned, 1);
+    assert.equal(listening(controller.signal), 0);
+  });
+
+  test('a return() that fails after an abort harms nobody', async (t) => {
+    const rejections = unhandled(t);
+    const controller = new AbortController();
+    const hanging: AsyncIterable<number> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise(() => {}),
+        return: () => Promise.reject(new Error('return() failed')),
+      }),
+    };
+    const walk = collect(abortable(hanging, controller.signal));
+    await turns(1);
+    controller.abort(reason);
+    await assert.rejects(walk, abortedBy(reason));
+    await turns(2);
+    assert.deepEqual(rejections, []);
+  });
+
+  test('an abort between two chunks ends it at the next one', async () => {
+    const controller = new AbortController();
+    const { chunks, left } = source();
+    const seen: number[] = [];
+    const walk = async (): Promise<void> => {
+      for await (const chunk of abortable(chunks, controller.signal)) {
+        seen.push(chunk);
+        controller.abort(reason);
+      }
+    };
+    await assert.rejects(walk(), abortedBy(reason));
+    await turns(1);
+    assert.deepEqual({ seen, left: left() }, { seen: [1], left: true });
+  });
+});
+
+for (const { over, tls } of TRANSPORTS) {
+  describe(`flushed({ signal }), over ${over}`, GUARD, () => {
+    test('an abort ends the wait while the peer does not read; what was sent still leaves', async (t) => {
+      const one = await link(t, tls, { maxBufferedAmount: 64 * 1024 * 1024 });
+      const count = await fill(one, 500_000);
+      const controller = new AbortController();
+      const wait = one.connection.flushed({ signal: controller.signal });
+      await turns(5);
+      controller.abort(reason);
+      await assert.rejects(wait, abortedBy(reason));
+      assert.equal(listening(controller.signal), 0);
+      assert.equal(one.connection.readyState, 1);
+
+      one.peer.resume();
+      await one.connection.flushed();
+      await one.peer.receives(count * 100_014);
+    });
+  });
+}
+
+describe('flushed({ signal })', GUARD, () => {
+  test('a signal that was aborted before ends it at once; an abort afterwards changes nothing', async (t) => {
+    const { connection } = await link(t, false);
+    await assert.rejects(connection.flushed({ signal: AbortSignal.abort(reason) }), abortedBy(reason));
+
+    const controller = new AbortController();
+    connection.send('a');
+    await connection.flushed({ signal: controller.signal });
+    await turns(1);
+    assert.equal(listening(controller.signal), 0);
+    controller.abort(reason);
+    assert.equal(connection.readyState, 1);
+  });
+
+  test('an aborted one need not be handled', async (t) => {
+    const rejections = unhandled(t);
+    const { connection } = await link(t, false);
+    void connection.flushed({ signal: AbortSignal.abort(reason) });
+    await turns(2);
+    assert.deepEqual(rejections, []);
+  });
+});
+
+describe('ping(payload, { signal })', GUARD, () => {
+  const pong = (payload: string): Buffer => encodeFrame({ opcode: 10, payload: Buffer.from(payload) });
+
+  test('RFC 6455 §5.5.3: the Pong comes first: the round trip, and nothing listens any more', async (t) => {
+    const { connection, peer } = await link(t, false);
+    const controller = new AbortController();
+    const answered = connection.ping('p', { signal: controller.signal });
+    assert.equal(listening(controller.signal), 1);
+    await peer.write(pong('p'));
+    assert.ok((await answered) >= 0);
+    await turns(1);
+    assert.equal(listening(controller.signal), 0);
+    controller.abort(reason);
+    assert.equal(connection.readyState, 1);
+  });
+
+  test('the abort comes first: ERR_ABORTED; the Pong that comes later answers the others', async (t) => {
+    const { connection, peer } = await link(t, false);
+    const controller = new AbortController();
+    const given = connection.ping('1', { signal: controller.signal });
+    const kept = connection.ping('2', { signal: new AbortController().signal });
+    controller.abort(reason);
+    await assert.rejects(given, abortedBy(reason));
+    assert.equal(listening(controller.signal), 0);
+    assert.deepEqual(await receivedLines(peer, 2), ['ping 1', 'ping 2']);
+    await peer.write(Buffer.concat([pong('1'), pong('2'), text('done')]));
+    assert.ok((await kept) >= 0);
+    assert.equal(connection.readyState, 1);
+  });
+
+  test('a signal that was aborted before: ERR_ABORTED, and no Ping is sent', async (t) => {
+    const { connection, peer } = await link(t, false);
+    const given = connection.ping('p', { signal: AbortSignal.abort(reason) });
+    await assert.rejects(given, abortedBy(reason));
+    connection.send('next');
+    await until(() => peer.receivedLength > 0);
+    assert.deepEqual(await receivedLines(peer, 1), ['text next']);
+  });
+
+  test('the connection ends first: ERR_CONNECTION_LOST, and nothing listens any more', async (t) => {
+    const { connection } = await link(t, false);
+    const { signal } = new AbortController();
+    const given = connection.ping('p', { signal });
+    connection.terminate();
+    await assert.rejects(given, { name: 'ConnectionLostError', code: 'ERR_CONNECTION_LOST' });
+    await turns(1);
+    assert.equal(listening(signal), 0);
+  });
+
+  test('“need not be handled”: an aborted one', async (t) => {
+    const rejections = unhandled(t);
+    const { connection } = await link(t, false);
+    const controller = new AbortController();
+    void connection.ping('p', { signal: controller.signal });
+    controller.abort(reason);
+    await turns(2);
+    assert.deepEqual(rejections, []);
+  });
+
+  test('“need not be handled”: one that a closed connection refuses', async (t) => {
+    const rejections = unhandled(t);
+    const { connection } = await link(t, false);
+    connection.terminate();
+    void connection.ping();
+    await turns(2);
+    assert.deepEqual(rejections, []);
+  });
+});
