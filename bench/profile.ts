@@ -47,9 +47,9 @@ if (found === undefined || transport === undefined) {
 } else {
   const seconds = Number(values.seconds);
   const directory = `${ROOT}bench/results/profile-${Date.now()}`;
-  const server = new Child<ServerCalls>('server', 'server-process.ts', { core: cores?.server });
+  const server = new Child<ServerCalls>('server', 'harness/server-process.ts', { core: cores?.server });
   const address = await server.call('listen', undefined, PATIENCE);
-  const child = new Child<ContenderCalls>(values.contender, 'contender-process.ts', {
+  const child = new Child<ContenderCalls>(values.contender, 'harness/contender-process.ts', {
     core: cores?.contender,
     arguments: [values.contender],
     node: ['--cpu-prof', '--cpu-prof-interval', '100', '--cpu-prof-dir', directory],
@@ -77,7 +77,7 @@ if (found === undefined || transport === undefined) {
   }
 }
 
-/** Own time by function, in the last `microseconds` only: what came before is start-up and warming up. */
+/** Own time by function, waiting apart, in the last `microseconds` only: what came before is start-up and warming up. */
 function list({ nodes, samples, timeDeltas }: Profile, microseconds: number, messages: number): void {
   const names = new Map(
     nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => [
@@ -87,14 +87,17 @@ function list({ nodes, samples, timeDeltas }: Profile, microseconds: number, mes
   );
   const own = new Map<string, number>();
   let total = 0;
+  let busy = 0;
   for (let i = samples.length - 1; i >= 0 && total < microseconds; i--) {
-    const name = names.get(samples[i])!;
-    own.set(name, (own.get(name) ?? 0) + timeDeltas[i]);
     total += timeDeltas[i];
+    const name = names.get(samples[i])!;
+    if (name.startsWith('(idle)')) continue;
+    own.set(name, (own.get(name) ?? 0) + timeDeltas[i]);
+    busy += timeDeltas[i];
   }
   console.log('  share   ns/message');
   for (const [name, time] of [...own].sort((a, b) => b[1] - a[1]).slice(0, LISTED)) {
-    const share = `${((time / total) * 100).toFixed(1)} %`;
+    const share = `${((time / busy) * 100).toFixed(1)} %`;
     console.log(`${share.padStart(7)} ${((time * 1000) / messages).toFixed(2).padStart(12)}   ${name}`);
   }
 }

@@ -65,7 +65,7 @@ async function endToEnd(
   if (plan.length === 0) return { rows, subjects, foreignCores: 0 };
 
   const progress = new Progress(plan.length);
-  const server = new Child<ServerCalls>('server', 'server-process.ts', { core: cores?.server });
+  const server = new Child<ServerCalls>('server', 'harness/server-process.ts', { core: cores?.server });
   const address = await server.call('listen', undefined, PATIENCE);
   let troupe: Troupe | undefined;
   let before: Workload | undefined;
@@ -109,7 +109,7 @@ async function endToEnd(
 
 async function codecOperations({ wanted, quick }: Selection, failures: string[]): Promise<MicroRow[]> {
   const rows: MicroRow[] = [];
-  const codec = new Child<MicroCalls>('codec', '../micro/micro-process.ts', { core: cores?.contender });
+  const codec = new Child<MicroCalls>('codec', 'micro/micro-process.ts', { core: cores?.contender });
   try {
     const names = (await codec.call('names', undefined, PATIENCE)).filter((name) => wanted(`micro ${name}`));
     if (names.length > 0) console.log('\nOne frame or payload, and the time relative to Heartwire');

@@ -68,7 +68,10 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
   return new Opening(url, options).run();
 }
 
+let lastId = 0;
+
 class Opening {
+  readonly #id = ++lastId;
   readonly #options: ConnectOptions;
   readonly #limits: ConnectionLimits;
   readonly #handshakeTimeout: number;
@@ -119,11 +122,11 @@ class Opening {
 
   async run(): Promise<Connection> {
     const { signal } = this.#options;
-    if (signal?.aborted) throw this.#aborted();
     const deadline = setTimeout(() => this.#giveUp(this.#late()), this.#handshakeTimeout);
     const onAbort = () => this.#giveUp(this.#aborted());
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
+      if (signal?.aborted) throw this.#aborted();
       if (this.#maxRedirects > 0) this.#redirection = await import('./protocol/redirect.js');
       for (;;) {
         const answer = await this.#hop();
@@ -134,9 +137,11 @@ class Opening {
       this.#failure ??= error as HeartwireError;
       this.#route.destroy();
       if (error instanceof HandshakeError) error.attempts = this.#route.attempts;
-      if (error instanceof HeartwireError) throw error;
-      throw new UsageError('ERR_INVALID_OPTION', `The socket could not be made: ${messageOf(error)}`, {
-        cause: error,
+      throw this.#typed(error).in({
+        connectionId: this.#id,
+        host: this.#request.url.host,
+        phase: this.#route.phase,
+        duration: this.#elapsed(),
       });
     } finally {
       clearTimeout(deadline);
@@ -208,7 +213,14 @@ class Opening {
     const { protocol, extensions } = verifyResponse(this.#request, response);
     const connection = new Connection(
       this.#transport!,
-      { url: this.#request.url.href, protocol, extensions, handshake: this.#report(response) },
+      {
+        id: this.#id,
+        startedAt: this.#startedAt,
+        url: this.#request.url.href,
+        protocol,
+        extensions,
+        handshake: this.#report(response),
+      },
       this.#limits,
       this.#options,
     );
@@ -254,6 +266,12 @@ class Opening {
   }
 
   // --------------------------------------------------------------------------------------------- failures
+
+  #typed(error: unknown): HeartwireError {
+    if (error instanceof HeartwireError) return error;
+    const message = `The socket could not be made: ${messageOf(error)}`;
+    return new UsageError('ERR_INVALID_OPTION', message, { cause: error });
+  }
 
   #giveUp(error: HeartwireError): void {
     if (this.#failure !== undefined || this.#opened) return;

@@ -4,9 +4,9 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { Duplex } from 'node:stream';
-import { abortable, unlessAborted } from './abort.js';
+import { aborted, unlessAborted } from './abort.js';
 import { sharedCodec } from './codec/codec.js';
-import { ConnectionLostError, type HeartwireError, type ProtocolError, UsageError } from './errors.js';
+import { ConnectionLostError, HeartwireError, type ProtocolError, UsageError } from './errors.js';
 import { Inbound } from './inbound.js';
 import type { MessageIterator } from './message-iterator.js';
 import type {
@@ -25,16 +25,15 @@ import { OutstandingPings } from './protocol/outstanding-pings.js';
 import { type Payload, payloadBytes } from './protocol/payload.js';
 import { Receiver, type ReceiverEvents } from './protocol/receiver.js';
 import type { CloseInfo, ConnectionStats, Established, HandshakeReport } from './report.js';
+import { type FragmentSink, type MessageSource, sendFragments } from './streamed-message.js';
 import { type DuplexOptions, duplexOf, readableOf, writableOf } from './streams.js';
 import type { Transport, TransportHandlers } from './transport/transport.js';
 
 export const ReadyState = { connecting: 0, open: 1, closing: 2, closed: 3 } as const;
 
-let lastId = 0;
-
 export class Connection implements ConnectionHandlers {
   /** Distinguishes the connections of this process in logs and errors. */
-  readonly id: number = ++lastId;
+  readonly id: number;
   /** The URL that was connected to, without user information. */
   readonly url: string;
   /** The subprotocol the server chose; '' when none. */
@@ -50,6 +49,7 @@ export class Connection implements ConnectionHandlers {
   onDrain: ConnectionHandlers['onDrain'];
   onClose: ConnectionHandlers['onClose'];
 
+  readonly #startedAt: number;
   readonly #transport: Transport;
   readonly #closeTimeout: number;
   readonly #receiver: Receiver<Connection>;
@@ -64,6 +64,7 @@ export class Connection implements ConnectionHandlers {
   #readyState: number = ReadyState.open;
   #closeSent = false;
   #closeReceived: CloseStatus | undefined;
+  #peerEnded = false;
   #error: HeartwireError | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
   #resolveClosed!: (info: CloseInfo) => void;
@@ -81,7 +82,9 @@ export class Connection implements ConnectionHandlers {
     handlers: ConnectionHandlers,
   ) {
     const codec = sharedCodec();
+    this.id = established.id;
     this.url = established.url;
+    this.#startedAt = established.startedAt;
     this.protocol = established.protocol;
     this.extensions = established.extensions;
     this.handshake = established.handshake;
@@ -138,7 +141,11 @@ export class Connection implements ConnectionHandlers {
    */
   send(data: Payload, options?: SendOptions): boolean {
     if (this.#readyState !== ReadyState.open || this.#streaming) throw this.#cannotSend('send()');
-    return this.#send(data, options?.binary, options?.fin ?? true);
+    try {
+      return this.#send(data, options?.binary, options?.fin ?? true);
+    } catch (error) {
+      throw this.#in(error);
+    }
   }
 
   /**
@@ -154,7 +161,7 @@ export class Connection implements ConnectionHandlers {
    * when the connection ends before. Need not be handled.
    */
   flushed(options?: WaitOptions): Promise<void> {
-    const flushed = unlessAborted(
+    const flushed = this.#wait(
       this.#outbound.flushed(),
       options?.signal,
       'waiting for what was sent to leave',
@@ -171,30 +178,30 @@ export class Connection implements ConnectionHandlers {
    * @throws UsageError (as a rejection) `ERR_NOT_OPEN`, `ERR_MESSAGE_UNFINISHED`, `ERR_INVALID_PAYLOAD`; whatever
    *   the source throws; HeartwireError `ERR_ABORTED`; ConnectionLostError
    */
-  async sendStream(
-    source: Blob | AsyncIterable<Payload> | Iterable<Payload>,
-    options?: WaitOptions,
-  ): Promise<void> {
-    if (this.#readyState !== ReadyState.open || this.#streaming) throw this.#cannotSend('sendStream()');
-    const chunks = source instanceof Blob ? (source.stream() as AsyncIterable<Uint8Array>) : source;
+  async sendStream(source: MessageSource, options?: WaitOptions): Promise<void> {
+    this.#assertOpen('sendStream()');
+    if (this.#streaming || this.#outbound.unfinished) throw this.#cannotSend('sendStream()');
     this.#streaming = true;
+    const ended = new AbortController();
+    void this.closed.then(() => ended.abort());
+    const signals = options?.signal === undefined ? [ended.signal] : [options.signal, ended.signal];
+    const sink: FragmentSink = {
+      fragment: (payload, isText, fin) => {
+        this.#assertOpen('sendStream()');
+        return this.#outbound.message(payload, isText, fin);
+      },
+      hasRoom: (payload) => this.#outbound.buffered === 0 || this.#outbound.hasRoom(payload),
+      flushed: () => this.#outbound.flushed(),
+    };
     try {
-      let isText: boolean | undefined;
-      for await (const chunk of abortable(chunks, options?.signal)) {
-        if (this.#readyState !== ReadyState.open) throw this.#cannotSend('sendStream()');
-        isText ??= typeof chunk === 'string';
-        if (isText !== (typeof chunk === 'string')) {
-          throw new UsageError(
-            'ERR_INVALID_PAYLOAD',
-            'The chunks of one message are all strings, or all bytes',
-          );
-        }
-        if (!this.#send(chunk, undefined, false)) await this.flushed(options);
-      }
-      this.#send(isText ? '' : new Uint8Array(0), undefined, true);
+      await sendFragments(source, sink, AbortSignal.any(signals));
     } catch (error) {
-      if (this.#readyState === ReadyState.open) void this.close(CloseCode.internalError);
-      throw error;
+      const byEnd = ended.signal.aborted && error instanceof HeartwireError && error.code === 'ERR_ABORTED';
+      const reason = byEnd ? this.#cannotSend('sendStream()') : this.#in(error);
+      // What has begun cannot be finished.
+      if (this.#readyState === ReadyState.open && this.#outbound.unfinished)
+        void this.close(CloseCode.internalError);
+      throw reason;
     } finally {
       this.#streaming = false;
     }
@@ -207,15 +214,21 @@ export class Connection implements ConnectionHandlers {
    *   ConnectionLostError when the connection ends first; HeartwireError `ERR_ABORTED`
    */
   ping(payload?: string | Uint8Array, options?: WaitOptions): Promise<number> {
+    const answered = this.#ping(payload, options?.signal);
+    answered.catch(() => {});
+    return answered;
+  }
+
+  async #ping(payload: string | Uint8Array | undefined, signal: AbortSignal | undefined): Promise<number> {
     try {
-      if (this.#readyState !== ReadyState.open) throw this.#cannotSend('ping()');
+      this.#assertOpen('ping()');
+      if (signal?.aborted) throw aborted(signal, 'about to send a Ping');
       const bytes = this.#pings.payload(payload);
       this.#outbound.control(Opcode.ping, bytes);
       const answered = this.#pings.sent(bytes, performance.now());
-      if (options?.signal === undefined) return answered;
-      return unlessAborted(answered, options.signal, 'waiting for a Pong');
+      return await unlessAborted(answered, signal, 'waiting for a Pong');
     } catch (error) {
-      return Promise.reject(error);
+      throw this.#in(error);
     }
   }
 
@@ -230,15 +243,54 @@ export class Connection implements ConnectionHandlers {
     return this.#outbound.message(payload, isText, fin);
   }
 
+  #assertOpen(what: string): void {
+    if (this.#readyState !== ReadyState.open) throw this.#cannotSend(what);
+  }
+
   #cannotSend(what: string): UsageError {
-    if (this.#readyState === ReadyState.open) {
-      return new UsageError(
-        'ERR_MESSAGE_UNFINISHED',
-        `${what}: sendStream() has not finished its message, and no other may come between its fragments`,
-      );
+    return this.#in(
+      this.#readyState === ReadyState.open
+        ? new UsageError(
+            'ERR_MESSAGE_UNFINISHED',
+            `${what}: a message in fragments is unfinished (RFC 6455 §5.4)`,
+          )
+        : new UsageError('ERR_NOT_OPEN', `${what}: connection ${this.id} to ${this.#host} is ${this.#phase}`),
+    );
+  }
+
+  #wait<T>(promise: Promise<T>, signal: AbortSignal | undefined, what: string): Promise<T> {
+    if (signal === undefined) return promise;
+    return unlessAborted(promise, signal, what).catch((error: unknown) => {
+      throw this.#in(error);
+    });
+  }
+
+  // ----------------------------------------------------------------------------------------------- errors
+
+  /** The same error; it now tells of which connection it is, if it is one of ours. */
+  #in<T>(error: T): T {
+    if (error instanceof HeartwireError) {
+      const duration = performance.now() - this.#startedAt;
+      error.in({ connectionId: this.id, host: this.#host, phase: this.#phase, duration });
     }
-    const state = this.#readyState === ReadyState.closing ? 'closing' : 'closed';
-    return new UsageError('ERR_NOT_OPEN', `${what}: connection ${this.id} to ${this.url} is ${state}`);
+    return error;
+  }
+
+  get #host(): string {
+    return new URL(this.url).host;
+  }
+
+  get #phase(): string {
+    return this.#readyState === ReadyState.open
+      ? 'open'
+      : this.#readyState === ReadyState.closing
+        ? 'closing'
+        : 'closed';
+  }
+
+  /** What came first is what ended the connection. */
+  #end(error: HeartwireError): void {
+    this.#error ??= this.#in(error);
   }
 
   // -------------------------------------------------------------------------------------------- receiving
@@ -252,7 +304,11 @@ export class Connection implements ConnectionHandlers {
   }
 
   set onMessage(listener: ConnectionHandlers['onMessage']) {
-    this.#inbound.listener = listener;
+    try {
+      this.#inbound.listener = listener;
+    } catch (error) {
+      throw this.#in(error);
+    }
   }
 
   /**
@@ -267,7 +323,15 @@ export class Connection implements ConnectionHandlers {
 
   /** The same with options: `preventClose` to leave the loop and keep the connection, `signal`. */
   iterate(options: IterateOptions = {}): MessageIterator {
-    return this.#inbound.iterate(options, () => this.close());
+    try {
+      return this.#inbound.iterate(
+        options,
+        () => this.close(),
+        (error) => this.#in(error),
+      );
+    } catch (error) {
+      throw this.#in(error);
+    }
   }
 
   /** The messages as a web stream, one chunk each, as in the WebSocketStream proposal. Consumes them. */
@@ -336,7 +400,10 @@ export class Connection implements ConnectionHandlers {
     onClose: (connection, status) => connection.#onCloseFrame(status),
     onError: (connection, error) => connection.#fail(error),
     onBlocked: (connection) => connection.#transport.pause(),
-    onCaughtUp: (connection) => connection.#transport.resume(),
+    onCaughtUp(connection) {
+      if (connection.#peerEnded) connection.#endAfterPeer();
+      else connection.#transport.resume();
+    },
   };
 
   /** No exception of the user's crosses a read (lease rule 5). */
@@ -362,7 +429,12 @@ export class Connection implements ConnectionHandlers {
    * @throws UsageError `ERR_CLOSE_CODE`, `ERR_CLOSE_REASON`
    */
   close(code: number = CloseCode.normal, reason = ''): Promise<CloseInfo> {
-    const payload = closePayload(code, reason);
+    let payload: Buffer;
+    try {
+      payload = closePayload(code, reason);
+    } catch (error) {
+      throw this.#in(error);
+    }
     if (this.#readyState === ReadyState.open) {
       this.#sendClose(payload);
       this.#inbound.closing();
@@ -373,9 +445,10 @@ export class Connection implements ConnectionHandlers {
   /** Ends the connection at once, without a closing handshake: RST over tcp. What is undelivered or unsent is lost. */
   terminate(): void {
     if (this.#readyState === ReadyState.closed) return;
-    this.#error ??= new ConnectionLostError('ERR_TERMINATED', 'terminate() was called');
+    this.#end(new ConnectionLostError('ERR_TERMINATED', 'terminate() was called'));
     this.#readyState = ReadyState.closing;
     this.#receiver.stop();
+    this.#inbound.discard();
     this.#transport.reset();
   }
 
@@ -392,12 +465,16 @@ export class Connection implements ConnectionHandlers {
       this.#outbound.control(Opcode.close, payload);
       this.#outbound.writeNow();
     }
+    this.#startCloseTimer();
+  }
+
+  /** Whatever the peer does, the socket is gone after `closeTimeout`. */
+  #startCloseTimer(): void {
     this.#closeTimer ??= setTimeout(() => {
       if (this.#closeReceived === undefined) {
-        this.#error ??= new ConnectionLostError(
-          'ERR_CLOSE_TIMEOUT',
-          `The server did not complete the closing handshake within ${this.#closeTimeout} ms`,
-        );
+        const unread = this.isPaused ? '; its answer may lie unread, since the connection is paused' : '';
+        const message = `The closing handshake was not complete within ${this.#closeTimeout} ms${unread}`;
+        this.#end(new ConnectionLostError('ERR_CLOSE_TIMEOUT', message));
       }
       this.#transport.socket.destroy();
     }, this.#closeTimeout);
@@ -409,11 +486,12 @@ export class Connection implements ConnectionHandlers {
     // The frame may have waited while the socket was paused; the server's FIN must still be seen.
     this.#transport.resume();
     this.#sendClose(closePayload(status.code === CloseCode.noStatus ? undefined : status.code));
+    if (this.#peerEnded) this.#transport.socket.end();
   }
 
   /** _Fail the WebSocket Connection_, §7.1.7: say why, end our side, take nothing more. */
   #fail(error: ProtocolError): void {
-    this.#error ??= error;
+    this.#end(error);
     this.#sendClose(closePayload(error.closeCode));
     this.#transport.socket.end();
     this.#transport.resume();
@@ -428,8 +506,9 @@ export class Connection implements ConnectionHandlers {
       connection.#receiver.received(count, now);
     },
     onEnd(connection) {
-      if (connection.#closeReceived !== undefined) return;
-      connection.#lost('The server closed TCP without a Close frame');
+      connection.#peerEnded = true;
+      // Over TLS the end is seen although reading was paused: what came before it is delivered first.
+      if (connection.#receiver.heldBytes === 0) connection.#endAfterPeer();
     },
     onError(connection, error) {
       // A reset after the closing handshake takes nothing from anybody.
@@ -439,10 +518,17 @@ export class Connection implements ConnectionHandlers {
     onClosed: (connection) => connection.#onClosed(),
   };
 
+  /** The peer's FIN has come, and everything in front of it has been delivered. */
+  #endAfterPeer(): void {
+    if (this.#closeReceived === undefined) this.#lost('The server closed TCP without a Close frame');
+    this.#transport.socket.end();
+    this.#startCloseTimer();
+  }
+
   #lost(message: string, cause?: Error): void {
     const undelivered = this.#receiver.heldBytes;
     const loss = undelivered > 0 ? `; ${undelivered} bytes read while delivery waited are lost` : '';
-    this.#error ??= new ConnectionLostError('ERR_CONNECTION_LOST', `${message}${loss}`, { cause });
+    this.#end(new ConnectionLostError('ERR_CONNECTION_LOST', `${message}${loss}`, { cause }));
   }
 
   #onClosed(): void {
@@ -456,14 +542,10 @@ export class Connection implements ConnectionHandlers {
     if (this.#error !== undefined) info.error = this.#error;
 
     // Most connections end with nobody waiting: the error, and its stack, are made only for who will see them.
-    const lost = () =>
-      new ConnectionLostError(
-        'ERR_CONNECTION_LOST',
-        `Connection ${this.id} to ${this.url} ended first (${code})`,
-        {
-          cause: this.#error,
-        },
-      );
+    const lost = () => {
+      const message = `Connection ${this.id} to ${this.#host} ended first (${code})`;
+      return this.#in(new ConnectionLostError('ERR_CONNECTION_LOST', message, { cause: this.#error }));
+    };
     this.#pings.abandon(lost);
     this.#outbound.end(lost);
     this.#inbound.end(wasClean ? undefined : this.#error);

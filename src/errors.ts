@@ -3,26 +3,52 @@
  * by the class, "why, exactly?" by the stable `code`, "what did the peer see?" by `closeCode`.
  */
 
+/** Of which connection, where and when. */
+export interface Circumstances {
+  /** `connection.id`. It is given when `connect()` is called, so an attempt that fails has one too. */
+  readonly connectionId: number;
+  /** Host, and port where it is not the scheme's own, of the URL. */
+  readonly host: string;
+  /** What was under way: `connecting`, `TLS handshake`, `waiting for the response`, …; `open`, `closing`, `closed`. */
+  readonly phase: string;
+  /** ms since `connect()` was called. */
+  readonly duration: number;
+}
+
 /** The base of all errors thrown, or given to `closed`, by this package. */
 export class HeartwireError extends Error {
+  // Spelt out: what minifies a bundle renames classes.
+  override readonly name: string = 'HeartwireError';
   /** Stable, for programs to branch on; the message is for people and may change. */
   readonly code: string;
   /** The status code of the Close frame that was sent because of this error, where one is sent. */
   declare readonly closeCode?: number;
+  /** Absent where no connection is concerned: from options that `connect()` refuses, and expired messages. */
+  declare readonly connectionId?: number;
+  declare readonly host?: string;
+  declare readonly phase?: string;
+  declare readonly duration?: number;
 
   constructor(code: string, message: string, options?: { cause?: unknown; closeCode?: number }) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
-    this.name = new.target.name;
     this.code = code;
     if (options?.closeCode !== undefined) this.closeCode = options.closeCode;
+  }
+
+  /** @internal What is said first, and so nearest to the cause, stays. */
+  in(circumstances: Circumstances): this {
+    return this.connectionId === undefined ? Object.assign(this, circumstances) : this;
   }
 }
 
 /** The caller's mistake: a bad URL, option, header, payload or status code. Nothing was sent. */
-export class UsageError extends HeartwireError {}
+export class UsageError extends HeartwireError {
+  override readonly name = 'UsageError';
+}
 
 /** The peer broke RFC 6455, or a limit of ours: the connection is failed as §7.1.7 says. */
 export class ProtocolError extends HeartwireError {
+  override readonly name = 'ProtocolError';
   /** Section of RFC 6455 that the peer broke. */
   readonly section: string;
 
@@ -57,6 +83,7 @@ export interface ConnectionAttempt {
 
 /** The connection could not be opened: the network, TLS, a deadline, or an answer that is not the 101 it must be. */
 export class HandshakeError extends HeartwireError {
+  override readonly name = 'HandshakeError';
   declare readonly statusCode?: number;
   declare readonly headers?: Readonly<Record<string, string>>;
   declare readonly body?: Buffer;
@@ -74,4 +101,6 @@ export class HandshakeError extends HeartwireError {
 }
 
 /** An open connection ended without a complete closing handshake (§7.1.5: code 1006). */
-export class ConnectionLostError extends HeartwireError {}
+export class ConnectionLostError extends HeartwireError {
+  override readonly name = 'ConnectionLostError';
+}

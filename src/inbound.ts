@@ -4,11 +4,11 @@
  */
 
 import { Kind } from './codec/layout.js';
-import { type HeartwireError, UsageError } from './errors.js';
+import { HeartwireError, UsageError } from './errors.js';
 import { MessageIterator } from './message-iterator.js';
 import { type KeptMessage, MessageQueue } from './message-queue.js';
 import type { IterateOptions } from './options.js';
-import { rethrow } from './protocol/callback.js';
+import { rethrow, warnOfPromise } from './protocol/callback.js';
 import { Message } from './protocol/message.js';
 import type { MessageListener, Receiver } from './protocol/receiver.js';
 
@@ -20,7 +20,9 @@ export class Inbound<Owner> {
   /** Made when the first message has to be kept. */
   #kept: MessageQueue | undefined;
   #cursor: Message | undefined;
-  #closing = false;
+  #dropping = false;
+  #dropped = 0;
+  #discarded = false;
   #ended: { error: HeartwireError | undefined } | undefined;
 
   constructor(receiver: Receiver<Owner>, owner: Owner, listener: MessageListener<Owner> | undefined) {
@@ -50,10 +52,16 @@ export class Inbound<Owner> {
   }
 
   /** @throws UsageError `ERR_ALREADY_CONSUMED` */
-  iterate(options: IterateOptions, close: () => Promise<unknown>): MessageIterator {
+  iterate(
+    options: IterateOptions,
+    close: () => Promise<unknown>,
+    located: (error: HeartwireError) => HeartwireError,
+  ): MessageIterator {
     if (this.#iterator !== undefined || this.#listener !== undefined) throw alreadyConsumed();
-    this.#iterator = new MessageIterator(this, options, close);
-    return this.#iterator;
+    const iterator = new MessageIterator(this, options, close, located);
+    this.#iterator = iterator;
+    iterator.begin();
+    return iterator;
   }
 
   /** The iterator has ended; messages are kept again. */
@@ -82,13 +90,20 @@ export class Inbound<Owner> {
   #deliverKept(): void {
     this.#cursor ??= new Message(Buffer.alloc(0));
     const cursor = this.#cursor;
-    while (this.#keptLength > 0 && this.#listener !== undefined && !this.#receiver.paused) {
+    // A connection that has ended may still have messages to deliver; one that was terminated has not.
+    while (
+      this.#keptLength > 0 &&
+      this.#listener !== undefined &&
+      !this.#receiver.paused &&
+      !this.#discarded
+    ) {
       const { isText, data, receivedAt } = this.#kept!.shift()!;
       cursor.read(data, receivedAt);
       cursor.pointElsewhere(isText ? Kind.text : Kind.binary, data, data.length, true);
       if (this.#keptLength === 0) cursor.markLast();
       try {
-        this.#listener(cursor, this.#owner);
+        const result = this.#listener(cursor, this.#owner);
+        if (result !== undefined) warnOfPromise(result);
       } catch (thrown) {
         rethrow(thrown);
       }
@@ -97,14 +112,24 @@ export class Inbound<Owner> {
     if (this.#keptLength === 0) this.#receiver.listen(this.#listener ?? this.#keep);
   }
 
-  /** The closing handshake has begun: the peer's Close frame must be reached, so what finds no room is dropped. */
+  /**
+   * The closing handshake has begun. With nobody to take messages, the peer's Close frame must be reached all the
+   * same: what finds no room is dropped, and an iterator that comes later is told.
+   */
   closing(): void {
-    this.#closing = true;
-    if (this.#listener === undefined) this.#receiver.listen(this.#keep);
+    if (this.#listener !== undefined || this.#iterator !== undefined) return;
+    this.#dropping = true;
+    this.#receiver.listen(this.#keep);
+  }
+
+  /** `terminate()`: a listener is not called again. */
+  discard(): void {
+    this.#discarded = true;
   }
 
   /** No message will come any more. */
   end(error: HeartwireError | undefined): void {
+    if (this.#dropped > 0) error ??= droppedMessages(this.#dropped);
     this.#ended = { error };
     this.#iterator?.wake();
   }
@@ -120,11 +145,14 @@ export class Inbound<Owner> {
 
   readonly #keep = (message: Message): void => {
     this.#kept ??= new MessageQueue();
-    if (this.#kept.isFull) return;
+    if (this.#kept.isFull) {
+      this.#dropped++;
+      return;
+    }
     this.#kept.push({ isText: message.isText, data: message.copy(), receivedAt: message.receivedAt });
     this.#iterator?.wake();
     // Without a listener the receiver reads on to the next message, and then has the socket paused.
-    if (this.#kept.isFull && !this.#closing) this.#receiver.listen(undefined);
+    if (this.#kept.isFull && !this.#dropping) this.#receiver.listen(undefined);
   };
 }
 
@@ -132,5 +160,12 @@ function alreadyConsumed(): UsageError {
   return new UsageError(
     'ERR_ALREADY_CONSUMED',
     'The messages of a connection have one consumer: onMessage, one iterator, readable, or toDuplex()',
+  );
+}
+
+function droppedMessages(count: number): HeartwireError {
+  return new HeartwireError(
+    'ERR_MESSAGES_DROPPED',
+    `${count} messages that came after close() were dropped: nobody took messages, and no more could be kept`,
   );
 }

@@ -1,5 +1,8 @@
 /** The public names, nothing else. */
 
+// Their types are made of Node's, which since TypeScript 6 nobody gets unasked.
+/// <reference types="node" preserve="true" />
+
 import { connect } from './connect.js';
 import { Connection, ReadyState } from './connection.js';
 import { ConnectionLostError, HandshakeError, HeartwireError, ProtocolError, UsageError } from './errors.js';
@@ -18,6 +21,7 @@ export type {
 export type { Extension } from './protocol/extensions.js';
 export type { Payload } from './protocol/payload.js';
 export type { CloseInfo, ConnectionStats, HandshakeReport, Redirect } from './report.js';
+export type { MessageSource } from './streamed-message.js';
 export type { DuplexOptions } from './streams.js';
 export type { ConnectionTarget, CreateConnection } from './transport/foreign-stream.js';
 export type { SocketOptions } from './transport/socket-options.js';

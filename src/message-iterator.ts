@@ -6,7 +6,7 @@ import type { KeptMessage } from './message-queue.js';
 import type { IterateOptions } from './options.js';
 
 /** Where an iterator's messages come from. */
-export interface MessageSource {
+export interface IteratorSource {
   /** The oldest message that nobody has taken. */
   take(): KeptMessage | undefined;
   /** Set when no message will come any more: with what ended the connection, unless it was closed cleanly. */
@@ -21,21 +21,34 @@ const DONE: Result = { done: true, value: undefined };
 
 /** The messages of a connection, for `for await`: text as strings, binary as Buffers of one's own. */
 export class MessageIterator implements AsyncIterableIterator<string | Buffer> {
-  readonly #source: MessageSource;
+  readonly #source: IteratorSource;
   readonly #preventClose: boolean;
   readonly #signal: AbortSignal | undefined;
   readonly #close: () => Promise<unknown>;
+  readonly #located: (error: HeartwireError) => HeartwireError;
   #waiting: { resolve: (result: Result) => void; reject: (error: unknown) => void }[] = [];
   #done = false;
+  /** The signal's abort, when nobody was waiting: for who asks next. */
+  #failure: HeartwireError | undefined;
 
   /** @internal */
-  constructor(source: MessageSource, options: IterateOptions, close: () => Promise<unknown>) {
+  constructor(
+    source: IteratorSource,
+    options: IterateOptions,
+    close: () => Promise<unknown>,
+    located: (error: HeartwireError) => HeartwireError,
+  ) {
+    this.#located = located;
     this.#source = source;
     this.#preventClose = options.preventClose ?? false;
     this.#signal = options.signal;
     this.#close = close;
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** @internal From now on the signal counts. */
+  begin(): void {
     if (this.#signal?.aborted) this.#onAbort();
+    else this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   /**
@@ -43,6 +56,11 @@ export class MessageIterator implements AsyncIterableIterator<string | Buffer> {
    * was closed cleanly, a rejection that tells what ended it, once.
    */
   next(): Promise<Result> {
+    const failure = this.#failure;
+    if (failure !== undefined) {
+      this.#failure = undefined;
+      return Promise.reject(failure);
+    }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
       this.wake();
@@ -86,7 +104,8 @@ export class MessageIterator implements AsyncIterableIterator<string | Buffer> {
   }
 
   readonly #onAbort = (): void => {
-    const error = aborted(this.#signal!, 'waiting for a message');
+    const error = this.#located(aborted(this.#signal!, 'waiting for a message'));
+    if (this.#waiting.length === 0) this.#failure = error;
     for (const { reject } of this.#waiting.splice(0)) reject(error);
     void this.return();
   };

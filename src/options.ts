@@ -9,15 +9,15 @@ export interface ConnectionHandlers {
    * Called for every message, in the turn in which it is read. The message is valid until the callback returns.
    * Without it, messages are kept for whoever comes (up to 1 MiB and 1 024 messages, then the socket pauses).
    */
-  onMessage?: (message: Message, connection: Connection) => void;
+  onMessage?: ((message: Message, connection: Connection) => void) | undefined;
   /** A Ping has come; it has been answered already. The payload is a copy. */
-  onPing?: (payload: Buffer, connection: Connection) => void;
+  onPing?: ((payload: Buffer, connection: Connection) => void) | undefined;
   /** A Pong has come, solicited or not. */
-  onPong?: (payload: Buffer, connection: Connection) => void;
+  onPong?: ((payload: Buffer, connection: Connection) => void) | undefined;
   /** After `send()` returned false: half of `highWaterMark` or less is buffered again. */
-  onDrain?: (connection: Connection) => void;
+  onDrain?: ((connection: Connection) => void) | undefined;
   /** The connection has ended and its socket is gone. */
-  onClose?: (info: CloseInfo, connection: Connection) => void;
+  onClose?: ((info: CloseInfo, connection: Connection) => void) | undefined;
 }
 
 export interface ConnectionLimits {

@@ -68,12 +68,25 @@ export class Outbound {
    */
   message(payload: string | Uint8Array, isText: boolean, fin: boolean): boolean {
     const { maxBufferedAmount, highWaterMark } = this.#limits;
-    if (this.buffered + frameSize(payload.length * 3) > maxBufferedAmount) this.#assertRoom(payload);
+    if (this.buffered + frameSize(payload.length * 3) > maxBufferedAmount && !this.hasRoom(payload)) {
+      throw this.#tooMuch(payload);
+    }
     this.#sender.message(payload, isText, fin);
     this.#composed();
     if (this.buffered <= highWaterMark) return true;
     this.#drainWanted = true;
     return false;
+  }
+
+  /** A message sent in fragments lacks its last one. */
+  get unfinished(): boolean {
+    return this.#sender.unfinished;
+  }
+
+  /** False: sent now, it would exceed `maxBufferedAmount`. */
+  hasRoom(payload: string | Uint8Array): boolean {
+    const size = frameSize(typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length);
+    return this.buffered + size <= this.#limits.maxBufferedAmount;
   }
 
   /** Ping or Close: at most 125 bytes, whatever waits. */
@@ -166,14 +179,12 @@ export class Outbound {
     }
   }
 
-  #assertRoom(payload: string | Uint8Array): void {
-    const size = frameSize(typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length);
-    const { maxBufferedAmount } = this.#limits;
-    if (this.buffered + size <= maxBufferedAmount) return;
-    throw new UsageError(
+  #tooMuch(payload: string | Uint8Array): UsageError {
+    const size = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length;
+    return new UsageError(
       'ERR_SEND_BUFFER_FULL',
       `${size} bytes were not sent: with ${this.buffered} bytes buffered already they would exceed ` +
-        `maxBufferedAmount (${maxBufferedAmount} bytes)`,
+        `maxBufferedAmount (${this.#limits.maxBufferedAmount} bytes)`,
     );
   }
 }

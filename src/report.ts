@@ -51,6 +51,9 @@ export interface Redirect {
 
 /** What `connect()` knows of a connection it has opened. */
 export interface Established {
+  id: number;
+  /** `performance.now()` when `connect()` was called. */
+  startedAt: number;
   url: string;
   protocol: string;
   extensions: readonly Extension[];

@@ -2,7 +2,8 @@
 
 import { Duplex } from 'node:stream';
 import type { Connection } from './connection.js';
-import type { Payload } from './protocol/payload.js';
+import { UsageError } from './errors.js';
+import { type Payload, payloadBytes } from './protocol/payload.js';
 
 /** One chunk a message: strings for text, Buffers for binary. Cancelling it closes the connection. */
 export function readableOf(connection: Connection): ReadableStream<string | Buffer> {
@@ -25,12 +26,21 @@ export function readableOf(connection: Connection): ReadableStream<string | Buff
 
 /** One message a chunk; closing it closes the connection, aborting it terminates the connection. */
 export function writableOf(connection: Connection): WritableStream<Payload> {
+  let closing = false;
   return new WritableStream<Payload>({
+    start(controller) {
+      // Who pipes into it must hear of a loss although nothing is being written.
+      void connection.closed.then(({ error }) => {
+        if (error !== undefined && !closing) controller.error(error);
+      });
+    },
     async write(chunk) {
       if (!connection.send(chunk)) await connection.flushed();
     },
     async close() {
-      await connection.close();
+      closing = true;
+      const { error } = await connection.close();
+      if (error !== undefined) throw error;
     },
     abort() {
       connection.terminate();
@@ -41,7 +51,7 @@ export function writableOf(connection: Connection): WritableStream<Payload> {
 export interface DuplexOptions {
   /** One chunk a message, strings for text; false (the default): a stream of bytes, text as UTF-8. */
   objectMode?: boolean;
-  /** Send strings, and in byte mode everything, as text messages. Default: what was written as a string. */
+  /** Send bytes as text messages too. They may be cut inside a character. Default: only strings are text. */
   text?: boolean;
 }
 
@@ -49,9 +59,20 @@ export interface DuplexOptions {
 export function duplexOf(connection: Connection, options: DuplexOptions): Duplex {
   const { objectMode = false, text = false } = options;
   const messages = connection.iterate({ preventClose: true });
+  const decoder = text ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }) : undefined;
+  const send = (payload: Payload, callback: (error?: Error | null) => void): void => {
+    try {
+      if (connection.send(payload)) callback();
+      else connection.flushed().then(() => callback(), callback);
+    } catch (error) {
+      callback(error as Error);
+    }
+  };
   return new Duplex({
     objectMode,
     decodeStrings: false,
+    // The server's close ends both sides.
+    allowHalfOpen: false,
     read() {
       messages.next().then(
         ({ done, value }) => {
@@ -63,16 +84,28 @@ export function duplexOf(connection: Connection, options: DuplexOptions): Duplex
         (error) => this.destroy(error),
       );
     },
-    write(chunk: Payload, _encoding, callback) {
-      try {
-        const asText = text && typeof chunk !== 'string';
-        if (connection.send(chunk, asText ? { binary: false } : undefined)) callback();
-        else connection.flushed().then(() => callback(), callback);
-      } catch (error) {
-        callback(error as Error);
+    write(chunk: Payload, encoding, callback) {
+      let payload = chunk;
+      if (typeof chunk === 'string') {
+        const isUtf8 = !Buffer.isEncoding(encoding) || /^utf-?8$/i.test(encoding);
+        if (!isUtf8) payload = Buffer.from(chunk, encoding);
+      } else if (decoder !== undefined) {
+        try {
+          payload = decoder.decode(payloadBytes(chunk), { stream: true });
+        } catch (cause) {
+          callback(notText(cause));
+          return;
+        }
       }
+      send(payload, callback);
     },
     final(callback) {
+      try {
+        decoder?.decode();
+      } catch (cause) {
+        callback(notText(cause));
+        return;
+      }
       connection.close().then(({ error }) => callback(error), callback);
     },
     destroy(error, callback) {
@@ -81,4 +114,14 @@ export function duplexOf(connection: Connection, options: DuplexOptions): Duplex
       callback(error);
     },
   });
+}
+
+function notText(cause: unknown): UsageError {
+  return new UsageError(
+    'ERR_INVALID_PAYLOAD',
+    'Bytes to be sent as text are not valid UTF-8 (RFC 6455 §8.1)',
+    {
+      cause,
+    },
+  );
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
-import { abortable, aborted, unlessAborted } from '../src/abort.js';
+import { aborted, unlessAborted } from '../src/abort.js';
 import { HeartwireError } from '../src/errors.js';
 import { GUARD, receivedLines } from './connection/wire.js';
 import { fill, link, TRANSPORTS, text, until } from './leases/link.js';
@@ -17,7 +17,11 @@ function listening(signal: AbortSignal): number {
 }
 
 /** A promise that is settled by hand. */
-function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+function deferred<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+} {
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;
   const promise = new Promise<T>((yes, no) => {
@@ -103,127 +107,6 @@ describe('unlessAborted()', () => {
     const signal = AbortSignal.abort(reason);
     await assert.rejects(unlessAborted(new Promise(() => {}), signal, 'waiting'), abortedBy(reason));
     assert.equal(listening(signal), 0);
-  });
-});
-
-describe('abortable()', GUARD, () => {
-  async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
-    const chunks: T[] = [];
-    for await (const chunk of source) chunks.push(chunk);
-    return chunks;
-  }
-
-  /** Yields 1 and 2 and notes that it was left. */
-  function source(): { chunks: AsyncGenerator<number>; left: () => boolean } {
-    let left = false;
-    async function* chunks(): AsyncGenerator<number> {
-      try {
-        yield 1;
-        yield 2;
-      } finally {
-        left = true;
-      }
-    }
-    return { chunks: chunks(), left: () => left };
-  }
-
-  for (const [title, signal] of [
-    ['without a signal', undefined],
-    ['with one', new AbortController().signal],
-  ] as const) {
-    test(`${title}: the chunks of arrays, of arrays of promises, of generators of both kinds`, async () => {
-      function* synchronous(): Generator<number> {
-        yield* [1, 2];
-      }
-      const promises = [Promise.resolve(1), 2] as unknown as number[];
-      for (const each of [[1, 2], new Set([1, 2]), promises, synchronous(), source().chunks]) {
-        assert.deepEqual(await collect(abortable(each, signal)), [1, 2]);
-      }
-      assert.deepEqual(await collect(abortable([], signal)), []);
-      if (signal !== undefined) assert.equal(listening(signal), 0);
-    });
-
-    test(`${title}: a source that is left early is told to return`, async () => {
-      const { chunks, left } = source();
-      for await (const chunk of abortable(chunks, signal)) {
-        assert.equal(chunk, 1);
-        break;
-      }
-      await turns(1);
-      assert.equal(left(), true);
-      if (signal !== undefined) assert.equal(listening(signal), 0);
-    });
-
-    test(`${title}: what the source throws comes through`, async () => {
-      async function* failing(): AsyncGenerator<number> {
-        yield 1;
-        throw reason;
-      }
-      function* alsoFailing(): Generator<number> {
-        yield 1;
-        throw reason;
-      }
-      for (const each of [failing(), alsoFailing()]) {
-        const seen: number[] = [];
-        const walk = async (): Promise<void> => {
-          for await (const chunk of abortable(each, signal)) seen.push(chunk);
-        };
-        await assert.rejects(walk(), (error) => error === reason);
-        assert.deepEqual(seen, [1]);
-      }
-    });
-  }
-
-  test('an abort ends the wait for a source that hangs, and tells the source to return', async () => {
-    const controller = new AbortController();
-    let returned = 0;
-    const hanging: AsyncIterable<number> = {
-      [Symbol.asyncIterator]: () => ({
-        next: () => new Promise(() => {}),
-        return: () => {
-          returned++;
-          return new Promise(() => {});
-        },
-      }),
-    };
-    const walk = collect(abortable(hanging, controller.signal));
-    await turns(1);
-    controller.abort(reason);
-    await assert.rejects(walk, abortedBy(reason));
-    assert.equal(returned, 1);
-    assert.equal(listening(controller.signal), 0);
-  });
-
-  test('a return() that fails after an abort harms nobody', async (t) => {
-    const rejections = unhandled(t);
-    const controller = new AbortController();
-    const hanging: AsyncIterable<number> = {
-      [Symbol.asyncIterator]: () => ({
-        next: () => new Promise(() => {}),
-        return: () => Promise.reject(new Error('return() failed')),
-      }),
-    };
-    const walk = collect(abortable(hanging, controller.signal));
-    await turns(1);
-    controller.abort(reason);
-    await assert.rejects(walk, abortedBy(reason));
-    await turns(2);
-    assert.deepEqual(rejections, []);
-  });
-
-  test('an abort between two chunks ends it at the next one', async () => {
-    const controller = new AbortController();
-    const { chunks, left } = source();
-    const seen: number[] = [];
-    const walk = async (): Promise<void> => {
-      for await (const chunk of abortable(chunks, controller.signal)) {
-        seen.push(chunk);
-        controller.abort(reason);
-      }
-    };
-    await assert.rejects(walk(), abortedBy(reason));
-    await turns(1);
-    assert.deepEqual({ seen, left: left() }, { seen: [1], left: true });
   });
 });
 

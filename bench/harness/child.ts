@@ -1,10 +1,8 @@
 /** Processes of the benchmark: each answers named calls over IPC, and none is waited for without a limit. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import type { Calls } from './answer.js';
+import { compiled, ROOT } from './compile.js';
 import { pinned } from './machine.js';
-
-/** What a process answers: one argument, one result, both as structured clone copies them. */
-export type Calls = Record<string, (argument: never) => unknown>;
 
 interface Answer {
   id: number;
@@ -18,7 +16,6 @@ interface Waiting {
   timer: NodeJS.Timeout;
 }
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const KEPT_STDERR = 2000;
 
 export class Child<C extends Calls> {
@@ -31,19 +28,16 @@ export class Child<C extends Calls> {
   #dead: Error | undefined;
   readonly #exited: Promise<void>;
 
-  /** `entry` is a file beside this one; `core` pins the process where the machine allows it. */
+  /** `entry` is a file of bench/; `core` pins the process where the machine allows it. */
   constructor(
     name: string,
     entry: string,
     options: { core?: number; arguments?: string[]; node?: string[] },
   ) {
-    const file = fileURLToPath(new URL(entry, import.meta.url));
     const [command, ...rest] = pinned(options.core, [
       process.execPath,
       ...(options.node ?? []),
-      '--import',
-      'tsx',
-      file,
+      compiled(entry),
       ...(options.arguments ?? []),
     ]);
     this.#name = name;
@@ -113,16 +107,4 @@ export class Child<C extends Calls> {
     }
     this.#waiting.clear();
   }
-}
-
-/** The other end: answers the parent's calls until the parent is gone. */
-export function answer<C extends Calls>(calls: C): void {
-  process.on('message', async ({ id, call, argument }: { id: number; call: string; argument: never }) => {
-    try {
-      process.send?.({ id, result: await calls[call](argument) });
-    } catch (error) {
-      process.send?.({ id, error: String(error instanceof Error ? error.stack : error) });
-    }
-  });
-  process.on('disconnect', () => process.exit());
 }

@@ -3,11 +3,11 @@
  * when its turn comes, and to leave it.
  */
 import { PerformanceObserver } from 'node:perf_hooks';
-import { answer } from './child.js';
+import { answer } from './answer.js';
 import { Inbox } from './inbox.js';
 import { contender as load, workloads } from './registry.js';
 import { type Quantiles, quantiles } from './statistics.js';
-import type { Player, Workload } from './workload.js';
+import type { Player, WarmUp, Workload } from './workload.js';
 
 export interface Preparation {
   workload: string;
@@ -18,12 +18,6 @@ export interface Preparation {
   /** How long a round should take or how many steps it has, and how much to warm up. */
   round: Workload['round'];
   warmUp: WarmUp;
-}
-
-/** For so many messages and so long; three times as long at most. */
-export interface WarmUp {
-  messages: number;
-  milliseconds: number;
 }
 
 export interface Sample {

@@ -27,8 +27,11 @@ function rank(name: string): number {
 }
 
 function names(directory: string): string[] {
-  return readdirSync(new URL(directory, import.meta.url))
-    .filter((file) => file.endsWith('.ts'))
-    .map((file) => file.slice(0, -3))
-    .sort();
+  return (
+    readdirSync(new URL(directory, import.meta.url))
+      // As they are written, and as they were compiled.
+      .filter((file) => /\.[jt]s$/.test(file))
+      .map((file) => file.slice(0, -3))
+      .sort()
+  );
 }

@@ -93,19 +93,16 @@ function sum(samples: Sample[], key: 'collections' | 'messages'): number {
   return samples.reduce((total, sample) => total + sample[key], 0);
 }
 
-const COLUMNS = [-27, -7, -11, 23, 5, 9, 8, 8, 7, 7, 9, 9, 9];
-
-const RESULTS: Record<Metric, string> = {
-  rate: 'messages/s',
-  latency: 'p50 / p99 / p99.9 µs',
-  cost: 'p50 / p90 µs',
-};
+const COLUMNS = [-27, -7, -9, 23, 5, 9, 8, 8, 7, 7, 9, 7];
 
 export function heading(metric: Metric): string {
-  const cells = ['workload', '', 'contender', RESULTS[metric], '±'];
-  cells.push(metric === 'cost' ? 'CPU each' : 'CPU/msg', 'GC/M', 'busy c/s', '× ws', '× floor');
-  if (metric === 'cost') cells.push('CPU × ws', '× floor', 'resumed');
-  return line(cells);
+  const title = ['workload', '', 'contender'];
+  if (metric === 'cost') {
+    const cells = ['p50 / p90 µs', '±', 'CPU each', 'resumed', 'busy c/s', '× ws', '× floor'];
+    return line([...title, ...cells, 'CPU × ws', '× floor']);
+  }
+  const result = metric === 'rate' ? 'messages/s' : 'p50 / p99 / p99.9 µs';
+  return line([...title, result, '±', 'CPU/msg', 'GC/M', 'busy c/s', '× ws', '× floor']);
 }
 
 export function tableLine(row: Row): string {
@@ -114,16 +111,13 @@ export function tableLine(row: Row): string {
   const cells = [
     ...title,
     result(row),
-    percent(row.spread),
+    share(row.spread),
     duration(row.cpuNanosecondsPerMessage),
-    threeDigits(row.collectionsPerMillion),
+    row.metric === 'cost' ? share(row.resumed) : threeDigits(row.collectionsPerMillion),
     `${Math.round(row.busy.client * 100)}/${Math.round(row.busy.server * 100)}`,
     ...relative(row.ratio),
   ];
-  if (row.metric === 'cost') {
-    cells.push(...relative(row.cpuRatio), row.resumed === undefined ? '' : percent(row.resumed));
-  }
-  return line(cells);
+  return line(row.metric === 'cost' ? [...cells, ...relative(row.cpuRatio)] : cells);
 }
 
 function result({ metric, messagesPerSecond, latency }: Row): string {
@@ -148,9 +142,9 @@ GC/M      the client's garbage collections per million messages
 busy c/s  percent of a core that client and server used; a client below 100 waits for the server or the kernel
 × ws, × floor   speed relative to theirs, above 1 is faster: messages/s, or the inverse of p50; paired by round
 CPU × ws, × floor   CPU time relative to theirs, below 1 is less; paired by round
-resumed   share of the TLS connections that were resumed, as the server saw it
-connect   time until it is open; CPU until it is closed; one at a time
-import    time and CPU of loading it in a fresh process that has loaded nothing else`;
+resumed   share of the TLS connections that the server says it resumed
+connect   time until it is open, CPU time until it is closed, one at a time
+import    time and CPU time of loading it in a process that has loaded nothing else`;
 
 export function save(report: {
   machine: Machine;
@@ -188,8 +182,8 @@ function duration(nanoseconds: number): string {
   return `${threeDigits(nanoseconds)} ns`;
 }
 
-function percent(share: number): string {
-  return `${(share * 100).toFixed(0)} %`;
+function share(value: number | undefined): string {
+  return value === undefined ? '' : `${(value * 100).toFixed(0)} %`;
 }
 
 function threeDigits(value: number): string {

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from '
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { selfSignedCertificate } from '../server/certificate.js';
 import { Peer } from '../server/peer.js';
-import { answer } from './child.js';
+import { answer } from './answer.js';
 import { workloads } from './registry.js';
 
 export type ServerCalls = {

@@ -39,7 +39,7 @@ export class Troupe {
 
   async #start(name: string): Promise<Child<ContenderCalls> | undefined> {
     const { subjects, failures } = this.#programme;
-    const child = new Child<ContenderCalls>(`${name} (${this.transport})`, 'contender-process.ts', {
+    const child = new Child<ContenderCalls>(`${name} (${this.transport})`, 'harness/contender-process.ts', {
       core: cores?.contender,
       arguments: [name],
     });

@@ -3,7 +3,7 @@ import type { Child } from './child.js';
 import type { ContenderCalls, Sample } from './contender-process.js';
 import { cpuSecondsOfAll } from './machine.js';
 import type { ServerCalls } from './server-process.js';
-import type { Workload } from './workload.js';
+import type { WarmUp, Workload } from './workload.js';
 
 /** Longer than any step takes on a slow machine, short enough not to be taken for a hang. */
 export const PATIENCE = 30_000;
@@ -35,11 +35,8 @@ export async function takeTurns(
 ): Promise<Map<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
   const rounds = quick ? 3 : workload.rounds;
-  // So many small messages, for V8 to optimise; large ones take their time anyway.
-  const { byteLength = Number.POSITIVE_INFINITY } = workload.cases[index];
-  const messages = byteLength > 1024 ? 0 : quick ? 20_000 : 100_000;
-  const warmUp = { messages, milliseconds: (workload.warmUp ?? 120) * (quick ? 0.4 : 1) };
   const round = quick ? shortened(workload.round) : workload.round;
+  const warmUp = warmUpOf(workload, index, quick);
   const preparation = { workload: workload.name, index, url, ca, round, warmUp };
 
   for (const [name, child] of contenders) {
@@ -78,6 +75,14 @@ export async function takeTurns(
     await attempt(outcomes.get(name)!, () => child.call('leave', undefined, PATIENCE));
   }
   return outcomes;
+}
+
+function warmUpOf(workload: Workload, index: number, quick: boolean): WarmUp {
+  const { byteLength = 0 } = workload.cases[index];
+  // So many small messages, for V8 to optimise; large ones take their time anyway.
+  const usual = { messages: byteLength > 1024 ? 0 : 100_000, milliseconds: 120 };
+  const { messages, milliseconds } = workload.warmUp ?? usual;
+  return quick ? { messages: messages / 5, milliseconds: milliseconds * 0.4 } : { messages, milliseconds };
 }
 
 function shortened(round: Workload['round']): Workload['round'] {

@@ -21,9 +21,15 @@ export interface Workload {
   /** How many rounds are measured, and how long each should take or how many steps it has. */
   readonly rounds: number;
   readonly round: { readonly milliseconds: number } | { readonly steps: number };
-  /** How long to warm up, in ms, where the harness's own idea is not enough or too much. */
-  readonly warmUp?: number;
+  /** Where the harness's own idea is not enough, or too much. */
+  readonly warmUp?: WarmUp;
   readonly cases: readonly Case[];
+}
+
+/** For so many messages and so long, but three times as long at most. */
+export interface WarmUp {
+  readonly messages: number;
+  readonly milliseconds: number;
 }
 
 /** One row group of the results: the same server and the same wire bytes for every contender. */

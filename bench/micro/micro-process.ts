@@ -1,6 +1,6 @@
 /** The codec's operations against their JavaScript and native counterparts, by benny, in a process of its own. */
 import { add, configure, cycle, suite as run } from 'benny';
-import { answer } from '../harness/child.js';
+import { answer } from '../harness/answer.js';
 import { suites as header } from './header.js';
 import { suites as mask } from './mask.js';
 import type { MicroSuite } from './suite.js';

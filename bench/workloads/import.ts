@@ -38,7 +38,7 @@ export const workload: Workload = {
   cast: 'everybody',
   rounds: 15,
   round: { steps: 1 },
-  warmUp: 0,
+  warmUp: { messages: 0, milliseconds: 0 },
   cases: [
     {
       label: 'in a fresh process',

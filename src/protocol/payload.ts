@@ -16,6 +16,8 @@ export function payloadBytes(data: ArrayBufferView | ArrayBufferLike): Uint8Arra
   } catch {
     throw invalid('and this one has been transferred to somebody else');
   }
+  if ((data as unknown) instanceof Blob)
+    throw invalid('and the bytes of a Blob come later: use sendStream()');
   throw invalid(`not ${data === null ? 'null' : typeof data}`);
 }
 

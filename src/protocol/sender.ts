@@ -52,6 +52,11 @@ export class Sender {
     return this.#used;
   }
 
+  /** A fragmented message has begun and lacks its last fragment. */
+  get unfinished(): boolean {
+    return this.#fragmented !== 0;
+  }
+
   /** A message, or a fragment of one: `fin` false says that more follows, as continuation frames. */
   message(data: string | Uint8Array, isText: boolean, fin: boolean): void {
     const opcode = isText ? Opcode.text : Opcode.binary;

@@ -48,7 +48,7 @@ const canSetSession = typeof (TLSSocket.prototype as Resumable).setSession === '
 export class TlsClient {
   readonly #options: NodeTlsOptions;
   readonly #sessionKey: string;
-  readonly #resuming: boolean;
+  #offered = false;
   #socket: TLSSocket | undefined;
 
   /** Throws what Node throws for bad options. */
@@ -62,34 +62,44 @@ export class TlsClient {
     };
     options.secureContext ??= sharedContext(given);
     this.#sessionKey = sessionKey(host, port, options, options.secureContext);
-    const kept = options.session === undefined ? sessions.take(this.#sessionKey) : undefined;
-    this.#resuming = kept !== undefined;
-    options.session ??= kept;
     this.#options = options;
   }
 
   /** Starts the handshake, over a connection that is made first or over one that is there. */
-  connect(over: NodeTlsOptions & { onread?: OnReadOpts }): TLSSocket {
-    // Node parses a session that it is given as an option twice, at a tenth of what the whole handshake costs. Over
-    // a stream that is there, the handshake starts before there is anything to give it to.
-    const { session, ...options } = this.#options;
-    const afterwards = over.socket === undefined && canSetSession;
-    const socket: TLSSocket & Resumable = connectTls({
-      ...options,
-      session: afterwards ? undefined : session,
-      ...over,
-    });
-    if (afterwards && session !== undefined) socket.setSession!(session);
+  connect(over: NodeTlsOptions & { onread?: OnReadOpts; allowHalfOpen?: boolean }): TLSSocket {
+    const session = this.#options.session ?? (canSetSession && !over.socket ? undefined : this.#take());
+    const socket = connectTls({ ...this.#options, session, ...over });
+    // A ticket is not spent on an address that does not answer; and a session that Node is given as an option it
+    // parses twice, at a tenth of what the handshake costs.
+    if (session === undefined && !over.socket)
+      socket.prependOnceListener('connect', () => this.#offer(socket));
     const key = this.#sessionKey;
     // Node tells of a session only when the server has been verified.
-    socket.on('session', (session) => sessions.keep(key, session, socket.getProtocol() === 'TLSv1.3'));
+    socket.on('session', (kept) => sessions.keep(key, kept, socket.getProtocol() === 'TLSv1.3'));
     this.#socket = socket;
     return socket;
   }
 
+  /** In the last moment: the next listener begins the handshake. */
+  #offer(socket: TLSSocket & Resumable): void {
+    const session = this.#take();
+    if (session === undefined) return;
+    try {
+      socket.setSession?.(session);
+    } catch {
+      // Then the handshake is a full one.
+    }
+  }
+
+  #take(): Buffer | undefined {
+    const session = sessions.take(this.#sessionKey);
+    this.#offered = session !== undefined;
+    return session;
+  }
+
   /** The handshake did not succeed. If a session of ours is the reason, it must not be so again. */
   failed(): void {
-    if (this.#resuming) sessions.forget(this.#sessionKey);
+    if (this.#offered) sessions.forget(this.#sessionKey);
   }
 
   report(): TlsReport {

@@ -150,7 +150,10 @@ export class Transport {
     };
     const tls = this.#tls;
     const makeSocket: SocketMaker = (address) =>
-      tls === undefined ? connectTcp({ ...address, onread }) : tls.connect({ ...address, onread });
+      // Half open: the owner ends our side, when it has delivered what came before the peer's FIN.
+      tls === undefined
+        ? connectTcp({ ...address, onread, allowHalfOpen: true })
+        : tls.connect({ ...address, onread, allowHalfOpen: true });
 
     this.#dial = new Dial(target, options, makeSocket, {
       onLookup: () => this.#progress?.onLookup(),
@@ -177,8 +180,6 @@ export class Transport {
       if (this.#copies) this.#noteRemote();
       this.#progress?.onReady();
     });
-    // Whatever ended it, a deadline included.
-    socket.once('close', () => this.#tls?.failed());
   }
 
   #noteRemote(): void {
@@ -188,8 +189,12 @@ export class Transport {
 
   #watch(stream: Duplex): void {
     stream.on('end', () => this.#handlers.onEnd(this.#owner));
-    stream.on('error', (error) => this.#handlers.onError(this.#owner, error));
+    stream.on('error', (error) => {
+      this.#tls?.failed();
+      this.#handlers.onError(this.#owner, error);
+    });
     stream.on('close', () => {
+      this.#tls?.failed();
       const handlers = this.#handlers;
       const owner = this.#owner;
       // Node's TLS handles outlive their sockets until a full collection; what they hold should be little.
@@ -205,8 +210,13 @@ export class Transport {
     this.#copies = true;
     this.#watch(stream);
     stream.on('readable', () => this.#readSoon());
-    // A stream that may stay half open, or does not close by itself, must not keep the connection from ending.
-    stream.on('end', () => stream.end(() => stream.destroy()));
+    // A stream need not close by itself, neither when both sides have ended nor when it has failed.
+    stream.on('end', () => {
+      if (stream.writableFinished) stream.destroy();
+    });
+    stream.on('finish', () => {
+      if (stream.readableEnded) stream.destroy();
+    });
     stream.on('error', () => stream.destroy());
   }
 
@@ -293,6 +303,7 @@ export class Transport {
 
   /** Closes it, whatever it has come to. */
   destroy(): void {
+    this.#tls?.failed();
     this.#dial?.stop();
     this.#stream?.destroy();
   }

@@ -21,6 +21,7 @@ import {
   links,
   patterned,
   print,
+  soon,
   TRANSPORTS,
   text,
   until,
@@ -68,7 +69,7 @@ describe('no block is left with a connection that has ended', () => {
       async ({ connection, peer }) => {
         void connection.close();
         // The server does not answer in the middle of a frame: it closes TCP.
-        await peer.receives(8);
+        await soon(peer.receives(8));
         peer.end();
       },
     ],
@@ -138,14 +139,14 @@ describe('no block is left with a connection that has ended', () => {
         one.connection.resume();
         await turns(2);
         await one.peer.write(binary(patterned(1_000, 1)).subarray(500), Buffer.from('880203e8', 'hex'));
-        await one.peer.receives(8);
+        await soon(one.peer.receives(8));
         one.peer.end();
         const { wasClean } = await ended(one.connection);
         assert.equal(wasClean, true);
       }
       const one = await link(t, tls, { onMessage: () => {} });
       void one.connection.close(1000);
-      await one.peer.receives(8);
+      await soon(one.peer.receives(8));
       await one.peer.write(Buffer.from('880203e8', 'hex'));
       one.peer.end();
       assert.equal((await ended(one.connection)).wasClean, true);
@@ -179,7 +180,7 @@ describe('no block is left with a connection that has ended', () => {
             await hasRead(one, 2_000);
             await one.peer.write(wire.subarray(2_000));
           }
-          await one.peer.ended;
+          await soon(one.peer.ended);
           one.peer.end();
           const { error } = await ended(one.connection);
           assert.equal(error?.name, 'ProtocolError');
@@ -197,7 +198,7 @@ describe('no block is left with a connection that has ended', () => {
       assert.notDeepEqual(available(), before);
       drained = 0;
       one.peer.resume();
-      await one.connection.flushed();
+      await soon(one.connection.flushed());
       const wire = binary(patterned(4_000, 1));
       await one.peer.write(wire.subarray(0, 3_000));
       await hasRead(one, 3_000);
@@ -314,7 +315,7 @@ describe('when all send blocks are leased', () => {
         }
         assert.equal(sendBlocks().available, 0);
         for (const one of all) one.peer.resume();
-        for (const { connection } of all) await connection.flushed();
+        for (const { connection } of all) await soon(connection.flushed());
         await until(() =>
           all.every(({ peer, connection }) => peer.receivedLength === connection.stats().bytesSent),
         );
@@ -337,7 +338,7 @@ describe('when all send blocks are leased', () => {
     const leased = before - sendBlocks().available;
     assert.ok(leased <= 4, `${leased} blocks`);
     all[1].connection.send('goes through');
-    await all[1].peer.receives(18);
+    await soon(all[1].peer.receives(18));
     assert.deepEqual(
       all[1].peer.frames().map(({ payload }) => payload.toString()),
       ['goes through'],

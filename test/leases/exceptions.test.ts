@@ -22,6 +22,7 @@ import {
   links,
   patterned,
   print,
+  soon,
   TRANSPORTS,
   text,
   until,
@@ -185,7 +186,7 @@ describe('lease rule 5: a callback that throws', () => {
       ]);
       await one.peer.write(wire);
       await hasRead(one, wire.length);
-      await one.peer.receives(7);
+      await soon(one.peer.receives(7));
       assert.deepEqual(seen, ['a', 'b', 'c']);
       assert.deepEqual(caught, [thrown('onPing 1'), thrown('onPong 2')]);
       assert.deepEqual(
@@ -221,7 +222,7 @@ describe('lease rule 5: a callback that throws', () => {
       const sent = await fill(one, 1_000_000);
       caught.length = 0;
       one.peer.resume();
-      await one.peer.receives(sent * (FILLING.length + 14));
+      await soon(one.peer.receives(sent * (FILLING.length + 14)));
       await until(() => caught.length > 0);
       assert.deepEqual(caught, [thrown('onDrain')]);
       assert.equal(one.connection.bufferedAmount, 0);
@@ -242,6 +243,7 @@ describe('lease rule 5: a callback that throws', () => {
           stdio: ['ignore', 'pipe', 'pipe'],
         },
       );
+      t.after(() => client.kill());
       let output = '';
       let complaint = '';
       client.stdout.on('data', (chunk: Buffer) => {
@@ -250,7 +252,7 @@ describe('lease rule 5: a callback that throws', () => {
       client.stderr.on('data', (chunk: Buffer) => {
         complaint += chunk;
       });
-      const [status] = await once(client, 'close');
+      const [status] = await soon(once(client, 'close'));
       assert.equal(status, 1);
       assert.match(complaint, /RangeError: nobody catches this/);
       // The walk was finished first.

@@ -73,21 +73,27 @@ export async function fill({ connection, peer }: Link, rest: number): Promise<nu
 
 /** Turns the event loop until `condition` holds, or fails after a time that nothing here comes near. */
 export async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 8_000;
+  const deadline = performance.now() + 15_000;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`It never came true: ${condition}`);
     await turns(1);
   }
 }
 
+/** What a promise gives; fails, where it would hang, as `until` does. */
+export async function soon<T>(promise: Promise<T>): Promise<T> {
+  let settled = false;
+  const settle = (): void => {
+    settled = true;
+  };
+  promise.then(settle, settle);
+  await until(() => settled);
+  return promise;
+}
+
 /** How the connection ended, once it has. */
-export async function ended(connection: Connection): Promise<CloseInfo> {
-  let info: CloseInfo | undefined;
-  void connection.closed.then((given) => {
-    info = given;
-  });
-  await until(() => info !== undefined);
-  return info!;
+export function ended(connection: Connection): Promise<CloseInfo> {
+  return soon(connection.closed);
 }
 
 /** A message while it lasts: what it is and what it holds, short enough to be shown when it is wrong. */

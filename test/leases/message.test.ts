@@ -18,6 +18,7 @@ import {
   links,
   patterned,
   print,
+  soon,
   TRANSPORTS,
   text,
   until,
@@ -83,7 +84,7 @@ describe('a message expires when its callback returns', () => {
         await one.peer.write(wire.subarray(2));
         await until(() => kept !== undefined);
         assert.equal(within.length, QUESTIONS.length);
-        await awaited;
+        await soon(awaited!);
         assertExpired(kept!);
       });
     }

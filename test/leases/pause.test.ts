@@ -17,6 +17,7 @@ import {
   links,
   patterned,
   print,
+  soon,
   TRANSPORTS,
   text,
   until,
@@ -242,7 +243,7 @@ describe('lease rule 3: a pause holds back what has been read already', () => {
         }),
       );
       // Each Ping was answered once, whichever read and whichever pause it fell into (§5.5.2).
-      await one.peer.receives(texts.length * 8);
+      await soon(one.peer.receives(texts.length * 8));
       assert.deepEqual(
         one.peer.frames().map(({ firstByte, payload }) => [firstByte, payload.toString()]),
         texts.map(() => [0x8a, 'hm']),
@@ -272,7 +273,7 @@ describe('lease rule 3: a pause holds back what has been read already', () => {
       await hasRead(one, wire.length);
       one.connection.resume();
       // The answer has come: the server closes TCP, as §7.1.1 wants, and that has to be seen.
-      await one.peer.receives(8);
+      await soon(one.peer.receives(8));
       one.peer.end();
       const { code, wasClean } = await ended(one.connection);
       assert.deepEqual({ code, wasClean }, { code: 1000, wasClean: true });
@@ -287,7 +288,7 @@ describe('lease rule 3: a pause holds back what has been read already', () => {
       await one.peer.write(wire);
       await hasRead(one, wire.length);
       one.connection.resume();
-      await one.peer.ended;
+      await soon(one.peer.ended);
       one.peer.end();
       const { code, error } = await ended(one.connection);
       assert.deepEqual({ code, closeCode: error?.closeCode }, { code: 1006, closeCode: 1002 });

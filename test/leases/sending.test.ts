@@ -6,7 +6,19 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ConnectionLostError, UsageError } from '../../src/errors.js';
 import { turns } from '../server/scripted-server.js';
-import { ended, FILLING, fill, type Link, link, links, patterned, print, TRANSPORTS, until } from './link.js';
+import {
+  ended,
+  FILLING,
+  fill,
+  type Link,
+  link,
+  links,
+  patterned,
+  print,
+  soon,
+  TRANSPORTS,
+  until,
+} from './link.js';
 
 /** Size of a frame with this much payload, as a client sends it (RFC 6455 §5.2). */
 const frameSize = (length: number): number => length + (length < 126 ? 6 : length < 65_536 ? 8 : 14);
@@ -126,7 +138,7 @@ describe('sends to a peer that does not read', () => {
       assert.ok(connection.bufferedAmount <= maxBufferedAmount, `${connection.bufferedAmount} bytes wait`);
 
       one.peer.resume();
-      await connection.flushed();
+      await soon(connection.flushed());
       send('there is room again');
       await arrived(one);
       assert.deepEqual(received(one), accepted);
@@ -190,7 +202,7 @@ describe('sends to a peer that does not read', () => {
         assert.equal(drains.length, round - 1, 'onDrain came before anything had drained');
         peer.resume();
         await until(() => drains.length >= round);
-        await connection.flushed();
+        await soon(connection.flushed());
         await turns(2);
         assert.equal(drains.length, round);
       }
@@ -205,7 +217,7 @@ describe('sends to a peer that does not read', () => {
       const one = await link(t, tls);
       const { connection, peer } = one;
       const log: string[] = [];
-      await connection.flushed();
+      await soon(connection.flushed());
 
       const before = (await fill(one, 1_500_000)) * frameSize(FILLING.length);
       let handedOver = 0;
@@ -225,11 +237,11 @@ describe('sends to a peer that does not read', () => {
       await turns(10);
       assert.deepEqual(log, []);
       peer.resume();
-      await first;
+      await soon(first);
       assert.ok(handedOver >= before, `${handedOver} of ${before} bytes had left`);
-      await second;
+      await soon(second);
       assert.deepEqual(log, ['first', 'second']);
-      await peer.receives(total);
+      await soon(peer.receives(total));
       assert.equal(peer.receivedLength, total);
     });
 
@@ -245,7 +257,7 @@ describe('sends to a peer that does not read', () => {
         resolved = true;
       });
       assert.equal(connection.bufferedAmount >= joined, true);
-      await flushed;
+      await soon(flushed);
       assert.equal(connection.bufferedAmount, 0);
 
       resolved = false;
@@ -259,7 +271,7 @@ describe('sends to a peer that does not read', () => {
         assert.equal(connection.bufferedAmount, frameSize(6));
       });
       assert.equal(resolved, false);
-      await corked;
+      await soon(corked!);
       await arrived(one);
       assert.deepEqual(received(one), ['text leaves at once', 'text is joined', 'text corked']);
     });
@@ -323,7 +335,7 @@ describe('sends to a peer that does not read', () => {
         assert.equal(connection.bufferedAmount + connection.stats().bytesSent, total);
         await turns(1);
       }
-      await peer.receives(total);
+      await soon(peer.receives(total));
       assert.equal(peer.receivedLength, total);
     });
   }

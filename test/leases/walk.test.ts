@@ -19,6 +19,7 @@ import {
   links,
   patterned,
   print,
+  soon,
   TRANSPORTS,
   text,
   until,
@@ -136,7 +137,7 @@ describe('lease rule 4: one walk at a time', () => {
       await Promise.all(connecting);
       const contents = payloads.map((payload) => print(payload));
       assert.deepEqual(seen, contents);
-      await one.peer.receives(20 * (708 + 15 + 10));
+      await soon(one.peer.receives(20 * (708 + 15 + 10)));
       const echoed = one.peer.frames().filter(({ firstByte }) => firstByte === 0x82);
       assert.deepEqual(
         echoed.map(({ payload }) => print(payload)),
@@ -313,7 +314,7 @@ describe('lease rule 6: an end in a callback', () => {
       await one.peer.write(first);
       await hasRead(one, first.length);
       assert.deepEqual(seen, ['a', 'b', 'c']);
-      await one.peer.receives(14);
+      await soon(one.peer.receives(14));
       // A message behind the Close frame is none (§5.5.1).
       await one.peer.write(Buffer.concat([text('d'), Buffer.from('880203e8', 'hex'), text('never')]));
       one.peer.end();
@@ -335,7 +336,7 @@ describe('lease rule 6: an end in a callback', () => {
       const wire = Buffer.concat(['a', 'b', 'c'].map(text));
       await one.peer.write(wire);
       await hasRead(one, wire.length);
-      await one.peer.receives(8);
+      await soon(one.peer.receives(8));
       assert.deepEqual(seen, ['a']);
       one.connection.resume();
       await one.peer.write(Buffer.concat([text('d'), Buffer.from('880203e8', 'hex')]));

@@ -42,7 +42,7 @@ const BODY = `
       connection.close();
       connection.closed.then(({ code }) =>
         connect(url, proxied).catch((error) => {
-          console.log(JSON.stringify([text, code, error instanceof HandshakeError, error.code]));
+          console.log(JSON.stringify([text, code, error instanceof HandshakeError, error.name, error.code]));
         }),
       );
     },
@@ -60,7 +60,7 @@ async function execute(folder: string, file: string): Promise<unknown> {
 }
 
 /** ws refuses a CONNECT, so as a proxy it is one that opens no tunnel. */
-const EXPECTED = [MESSAGE, 1000, true, 'ERR_PROXY'];
+const EXPECTED = [MESSAGE, 1000, true, 'HandshakeError', 'ERR_PROXY'];
 
 describe('JavaScript, in a folder with nothing else', () => {
   for (const [file, load] of [
@@ -111,8 +111,8 @@ describe('TypeScript, without skipLibCheck', () => {
   const STRICT = {
     target: 'ES2022',
     lib: ['ES2022'],
-    types: ['node'],
     strict: true,
+    exactOptionalPropertyTypes: true,
     noUncheckedIndexedAccess: true,
     isolatedModules: true,
     verbatimModuleSyntax: true,

@@ -20,6 +20,7 @@ import {
   type IterateOptions,
   Message,
   type MessageIterator,
+  type MessageSource,
   type Payload,
   ProtocolError,
   ReadyState,
@@ -162,6 +163,8 @@ connection.onClose = undefined;
 connection.pause();
 
 for await (const message of connection) is<string | Buffer>()(message);
+const source: MessageSource = ['one ', 'message'];
+await connection.sendStream(source, patience);
 const iterating: IterateOptions = { preventClose: true, ...patience };
 const messages: MessageIterator = connection.iterate(iterating);
 const next = await messages.next();

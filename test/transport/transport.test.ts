@@ -118,6 +118,8 @@ for (const { over, tls } of TRANSPORTS) {
       far.write('two');
       await until(() => heir.log.length > 1);
       far.end();
+      await until(() => heir.log.includes('end'));
+      transport.socket.end();
       await until(() => heir.log.includes('closed'));
       assert.deepEqual(owner.log.slice(-1), ['received one']);
       assert.deepEqual(heir.log, ['target 0', 'received two', 'target 3', 'end', 'closed']);
@@ -129,9 +131,12 @@ for (const { over, tls } of TRANSPORTS) {
       assert.deepEqual(named.phases, ['lookup', 'connect', 'ready']);
     });
 
-    test('tells of FIN, then that the socket is gone', async (t) => {
-      const { far, owner } = await opened(t, tls);
+    test('tells of FIN; when the owner has ended its side too, that the socket is gone', async (t) => {
+      const { transport, far, owner } = await opened(t, tls);
       far.end();
+      await until(() => owner.log.includes('end'));
+      assert.ok(transport.socket.writable);
+      transport.socket.end();
       await until(() => owner.log.includes('closed'));
       assert.deepEqual(owner.log.slice(-2), ['end', 'closed']);
     });
