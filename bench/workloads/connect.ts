@@ -10,8 +10,8 @@ export const workload: Workload = {
   metric: 'cost',
   transports: ['tcp', 'tls', 'resumed'],
   cast: 'everybody',
-  rounds: 5,
-  round: { steps: 100 },
+  rounds: 10,
+  round: { steps: 50 },
   // V8 goes on compiling for that long, and other threads' compiling is CPU time as well.
   warmUp: { messages: 3000, milliseconds: 600 },
   cases: [

@@ -250,28 +250,18 @@ describe('sends to a peer that does not read', () => {
       const { connection } = one;
       connection.send('leaves at once');
       connection.send('is joined');
-      const joined = frameSize(9);
-      assert.equal(connection.bufferedAmount >= joined, true);
-      let resolved = false;
-      const flushed = connection.flushed().then(() => {
-        resolved = true;
-      });
-      assert.equal(connection.bufferedAmount >= joined, true);
-      await soon(flushed);
-      assert.equal(connection.bufferedAmount, 0);
+      assert.equal(connection.bufferedAmount >= frameSize(9), true);
+      const left = await soon(connection.flushed().then(() => connection.bufferedAmount));
+      assert.equal(left, 0);
 
-      resolved = false;
-      let corked: Promise<void> | undefined;
       await turns(1);
+      let leftOfCork: Promise<number> | undefined;
       connection.cork(() => {
         connection.send('corked');
-        corked = connection.flushed().then(() => {
-          resolved = true;
-        });
+        leftOfCork = connection.flushed().then(() => connection.bufferedAmount);
         assert.equal(connection.bufferedAmount, frameSize(6));
       });
-      assert.equal(resolved, false);
-      await soon(corked!);
+      assert.equal(await soon(leftOfCork!), 0);
       await arrived(one);
       assert.deepEqual(received(one), ['text leaves at once', 'text is joined', 'text corked']);
     });

@@ -301,6 +301,17 @@ describe('dialling', () => {
     assert.equal(sockets.length, 2);
   });
 
+  test('an address that has answered has all the time in the world', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { sockets, log, dial } = await dialled(two);
+    sockets[0].emit('connect');
+    t.mock.timers.tick(100_000);
+    assert.deepEqual(log, ['lookup', 'connected 192.0.2.1']);
+    assert.equal(sockets.length, 1);
+    assert.equal(sockets[0].destroyed, false);
+    assert.equal(dial.attempts[0].error, undefined);
+  });
+
   test('stop() ends it, whenever it comes', async () => {
     const { sockets, log, dial } = await dialled(two);
     dial.stop();

@@ -461,22 +461,55 @@ describe('a stream that is all JavaScript', () => {
     assert.ok(server.destroyed);
   });
 
-  test('one that fails, and does not close by itself, ends the connection', async (t) => {
-    class Stubborn extends SynchronousServer {
-      constructor() {
-        super();
-        (this as unknown as { _readableState: { autoDestroy: boolean } })._readableState.autoDestroy = false;
-        (this as unknown as { _writableState: { autoDestroy: boolean } })._writableState.autoDestroy = false;
-      }
+  /** Closes only when it is told to. */
+  class Stubborn extends SynchronousServer {
+    constructor() {
+      super();
+      const states = this as unknown as Record<'_readableState' | '_writableState', { autoDestroy: boolean }>;
+      states._readableState.autoDestroy = false;
+      states._writableState.autoDestroy = false;
     }
-    const stubborn = new Stubborn();
+  }
+
+  test('one that does not close by itself is closed: when the server ends first', async (t) => {
+    const server = new Stubborn();
     const connection = await connect('ws://anywhere/', {
-      createConnection: () => stubborn,
+      createConnection: () => server,
+      closeTimeout: 60_000,
+      onMessage: () => {},
+    });
+    t.after(() => connection.terminate());
+    server.push(null);
+    await until(() => server.destroyed);
+    assert.equal((await connection.closed).code, 1006);
+  });
+
+  test('one that does not close by itself is closed: when we end first', async (t) => {
+    const server = new Stubborn();
+    const connection = await connect('ws://anywhere/', {
+      createConnection: () => server,
+      closeTimeout: 60_000,
+      onMessage: () => {},
+    });
+    t.after(() => connection.terminate());
+    // A masked frame (§5.1) fails the connection.
+    server.push(Buffer.from('8180', 'hex'));
+    await until(() => server.writableFinished);
+    assert.ok(!server.destroyed);
+    server.push(null);
+    await until(() => server.destroyed);
+    assert.equal((await connection.closed).error?.code, 'ERR_MASKED_FRAME');
+  });
+
+  test('one that does not close by itself is closed: when it fails', async (t) => {
+    const server = new Stubborn();
+    const connection = await connect('ws://anywhere/', {
+      createConnection: () => server,
       onMessage: () => {},
     });
     t.after(() => connection.terminate());
     const failure = new Error('the wire was cut');
-    stubborn.emit('error', failure);
+    server.emit('error', failure);
     const info = await connection.closed;
     assert.equal(info.error?.cause, failure);
   });
@@ -560,6 +593,25 @@ describe('what createConnection may do wrong', () => {
     const error = await refusal('ws://anywhere/', { createConnection: () => ended });
     assert.equal(error.code, 'ERR_CONNECT');
     assert.match(error.message, /had ended before it was used/);
+  });
+
+  test('return a stream that fails, at whatever moment', async () => {
+    for (const url of ['ws://anywhere/', 'wss://anywhere/']) {
+      for (let microtasks = 0; microtasks < 24; microtasks++) {
+        const stream = new PassThrough();
+        const failLater = async (): Promise<void> => {
+          for (let i = 0; i < microtasks; i++) await null;
+          stream.destroy(new Error('the wire was cut'));
+        };
+        const error = await refusal(url, {
+          createConnection() {
+            void failLater();
+            return stream;
+          },
+        });
+        assert.match(error.code, /^ERR_(CONNECT|TLS)$/);
+      }
+    }
   });
 
   test('take too long: the stream that comes late is closed', async () => {
