@@ -27,7 +27,7 @@ function reached(entry: string, ending: string): string[] {
     if (found.has(file)) return;
     found.add(file);
     const code = readFileSync(join(home, file), 'utf8');
-    for (const [, path] of code.matchAll(/(?:\bfrom |\bimport\(|^import )'(\.[^']+)\.js'/gm)) {
+    for (const [, path] of code.matchAll(/(?:\bfrom |\bimport\(|^import )['"](\.[^'"]+)\.js['"]/gm)) {
       follow(posix.join(posix.dirname(file), `${path}${ending}`));
     }
   };
