@@ -60,6 +60,8 @@ export class Connection implements ConnectionHandlers {
   #writable: WritableStream<Payload> | undefined;
   /** A message is being sent in fragments by `sendStream`; nothing may come between them. */
   #streaming = false;
+  /** Ends its wait for the next chunk. */
+  #streamStop: AbortController | undefined;
 
   #readyState: number = ReadyState.open;
   #closeSent = false;
@@ -182,9 +184,12 @@ export class Connection implements ConnectionHandlers {
     this.#assertOpen('sendStream()');
     if (this.#streaming || this.#outbound.unfinished) throw this.#cannotSend('sendStream()');
     this.#streaming = true;
-    const ended = new AbortController();
-    void this.closed.then(() => ended.abort());
-    const signals = options?.signal === undefined ? [ended.signal] : [options.signal, ended.signal];
+    const stop = new AbortController();
+    this.#streamStop = stop;
+    const { signal } = options ?? {};
+    const onAbort = () => stop.abort(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
     const sink: FragmentSink = {
       fragment: (payload, isText, fin) => {
         this.#assertOpen('sendStream()');
@@ -194,16 +199,18 @@ export class Connection implements ConnectionHandlers {
       flushed: () => this.#outbound.flushed(),
     };
     try {
-      await sendFragments(source, sink, AbortSignal.any(signals));
+      await sendFragments(source, sink, stop.signal);
     } catch (error) {
-      const byEnd = ended.signal.aborted && error instanceof HeartwireError && error.code === 'ERR_ABORTED';
-      const reason = byEnd ? this.#cannotSend('sendStream()') : this.#in(error);
+      const byEnd = stop.signal.aborted && !signal?.aborted && isAbort(error);
+      const reason = byEnd ? this.#endedFirst() : this.#in(error);
       // What has begun cannot be finished.
       if (this.#readyState === ReadyState.open && this.#outbound.unfinished)
         void this.close(CloseCode.internalError);
       throw reason;
     } finally {
+      signal?.removeEventListener('abort', onAbort);
       this.#streaming = false;
+      this.#streamStop = undefined;
     }
   }
 
@@ -286,6 +293,12 @@ export class Connection implements ConnectionHandlers {
       : this.#readyState === ReadyState.closing
         ? 'closing'
         : 'closed';
+  }
+
+  /** For who waited for something. */
+  #endedFirst(): ConnectionLostError {
+    const message = `Connection ${this.id} to ${this.#host} ended first`;
+    return this.#in(new ConnectionLostError('ERR_CONNECTION_LOST', message, { cause: this.#error }));
   }
 
   /** What came first is what ended the connection. */
@@ -542,12 +555,10 @@ export class Connection implements ConnectionHandlers {
     if (this.#error !== undefined) info.error = this.#error;
 
     // Most connections end with nobody waiting: the error, and its stack, are made only for who will see them.
-    const lost = () => {
-      const message = `Connection ${this.id} to ${this.#host} ended first (${code})`;
-      return this.#in(new ConnectionLostError('ERR_CONNECTION_LOST', message, { cause: this.#error }));
-    };
+    const lost = () => this.#endedFirst();
     this.#pings.abandon(lost);
     this.#outbound.end(lost);
+    this.#streamStop?.abort();
     this.#inbound.end(wasClean ? undefined : this.#error);
     this.#resolveClosed(info);
     this.#call(this.onClose, info, this);
@@ -563,4 +574,8 @@ function assertText(bytes: Uint8Array, fin: boolean | undefined): void {
       ? 'Fragments of a text message are given as strings'
       : 'Bytes to be sent as text are not valid UTF-8 (RFC 6455 §8.1)',
   );
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof HeartwireError && error.code === 'ERR_ABORTED';
 }

@@ -54,8 +54,12 @@ export async function sendFragments(
     sink.fragment(isText ? '' : new Uint8Array(0), isText ?? false, true);
   } finally {
     // Not awaited: a source that hangs would hang here as well.
-    if (!finished) void Promise.resolve(chunks.return?.()).catch(() => {});
+    if (!finished) void leave(chunks).catch(() => {});
   }
+}
+
+async function leave(chunks: Chunks): Promise<void> {
+  await chunks.return?.();
 }
 
 /** As `for await` does it: what a plain iterator yields may be a promise. */

@@ -30,8 +30,11 @@ export function writableOf(connection: Connection): WritableStream<Payload> {
   return new WritableStream<Payload>({
     start(controller) {
       // Who pipes into it must hear of a loss although nothing is being written.
-      void connection.closed.then(({ error }) => {
-        if (error !== undefined && !closing) controller.error(error);
+      void connection.closed.then(({ error, code }) => {
+        // A close() of the writer's own may be on its way.
+        setImmediate(() => {
+          if (!closing) controller.error(error ?? closedByServer(code));
+        });
       });
     },
     async write(chunk) {
@@ -86,16 +89,24 @@ export function duplexOf(connection: Connection, options: DuplexOptions): Duplex
     },
     write(chunk: Payload, encoding, callback) {
       let payload = chunk;
-      if (typeof chunk === 'string') {
-        const isUtf8 = !Buffer.isEncoding(encoding) || /^utf-?8$/i.test(encoding);
-        if (!isUtf8) payload = Buffer.from(chunk, encoding);
-      } else if (decoder !== undefined) {
-        try {
-          payload = decoder.decode(payloadBytes(chunk), { stream: true });
-        } catch (cause) {
-          callback(notText(cause));
-          return;
+      try {
+        if (typeof chunk === 'string') {
+          // No character may be cut in front of a string.
+          decoder?.decode();
+          const isUtf8 = !Buffer.isEncoding(encoding) || /^utf-?8$/i.test(encoding);
+          if (!isUtf8) payload = Buffer.from(chunk, encoding);
+        } else if (decoder !== undefined) {
+          const bytes = payloadBytes(chunk);
+          payload = decoder.decode(bytes, { stream: !objectMode });
+          // Nothing but the start of a character: it goes with the rest.
+          if (payload === '' && bytes.length > 0) {
+            callback();
+            return;
+          }
         }
+      } catch (cause) {
+        callback(notText(cause));
+        return;
       }
       send(payload, callback);
     },
@@ -124,4 +135,8 @@ function notText(cause: unknown): UsageError {
       cause,
     },
   );
+}
+
+function closedByServer(code: number): UsageError {
+  return new UsageError('ERR_NOT_OPEN', `The connection was closed (${code})`);
 }

@@ -63,7 +63,7 @@ export function openingRequest(url: string | URL, options: OpeningRequestOptions
   const userInfo = takeUserInfo(target);
   const protocols = checkProtocols(options.protocols ?? []);
   const offered = options.extensions === undefined ? [] : parseOffers(options.extensions);
-  const headers = checkHeaders(options.headers ?? {});
+  const headers = options.headers === undefined ? [] : checkHeaders(options.headers);
   const secure = target.protocol === 'wss:';
   const key = freshKey(); // §4.1 item 7
 
@@ -109,8 +109,7 @@ export function verifyResponse(request: OpeningRequest, response: Response): Acc
     refuse(response, 'ERR_HANDSHAKE_UPGRADE', message, { section: '4.1' });
   }
 
-  const connectionOptions = listElements(headers.connection ?? '').map((option) => option.toLowerCase());
-  if (!connectionOptions.includes('upgrade')) {
+  if (!hasUpgradeOption(headers.connection ?? '')) {
     const message = `"Connection: Upgrade" expected, got ${shown(headers.connection)}`;
     refuse(response, 'ERR_HANDSHAKE_CONNECTION', message, { section: '4.1' });
   }
@@ -126,6 +125,12 @@ export function verifyResponse(request: OpeningRequest, response: Response): Acc
   }
 
   return { extensions: acceptedExtensions(request, response), protocol: acceptedProtocol(request, response) };
+}
+
+/** Nearly always it is the only one. */
+function hasUpgradeOption(connection: string): boolean {
+  const options = connection.toLowerCase();
+  return options === 'upgrade' || listElements(options).includes('upgrade');
 }
 
 /** §3. No message quotes the URL: it may hold a password. */

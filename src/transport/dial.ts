@@ -28,6 +28,9 @@ interface Address {
 
 const ATTEMPT_TIMEOUT = 1_000;
 
+/** Loaded when first needed: addresses do without. */
+let dns: typeof import('node:dns') | undefined;
+
 export class Dial {
   readonly attempts: ConnectionAttempt[] = [];
   readonly #host: string;
@@ -75,8 +78,7 @@ export class Dial {
     const { localAddress, lookup } = this.#options;
     const family = this.#options.family ?? isIP(localAddress ?? '');
     try {
-      // Loaded when first needed: addresses do without.
-      const dns = await import('node:dns');
+      dns ??= await import('node:dns');
       if (this.#stopped) return;
       const resolveWith: LookupFunction = lookup ?? (dns.lookup as LookupFunction);
       // A family this machine has no address of is not worth an attempt; one that was asked for is.

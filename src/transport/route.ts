@@ -3,7 +3,7 @@
  * its end where the URL asks for it. It knows nothing of WebSocket.
  */
 
-import { isIP, Socket } from 'node:net';
+import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import {
   type ConnectionAttempt,
@@ -316,7 +316,7 @@ export class Route {
       }
     });
     this.timings.connect = this.#now();
-    if (stream instanceof Socket) this.#notApplied = applySocketOptions(stream, this.#options.socket ?? {});
+    this.#notApplied = applySocketOptions(stream, this.#options.socket ?? {});
     if (secure && !isTlsSocket(stream)) return this.#secure(stream);
     this.#transport = Transport.over(stream, Route.#handlers, this as Route);
     if (isTlsSocket(stream)) this.#foreignTls = (await import('./tls-client.js')).tlsReport(stream);

@@ -13,14 +13,15 @@ interface Ticket {
 }
 
 export class SessionCache {
-  /** By key, the least recently used first; of each key, the newest last. */
-  readonly #tickets = new Map<string, readonly Ticket[]>();
+  /** By key, the one that was kept longest ago first; of each key, the newest last. */
+  readonly #tickets = new Map<string, Ticket[]>();
 
   /** `once`: to be used for one connection only, as TLS 1.3 asks (RFC 8446 appendix C.4). */
   keep(key: string, session: Buffer, once: boolean): void {
     // A session that can be used again replaces its predecessor.
     const before = once ? (this.#tickets.get(key) ?? []).filter((ticket) => ticket.once) : [];
-    this.#touch(key, [...before, { session, once }].slice(-MAX_TICKETS));
+    this.#tickets.delete(key);
+    this.#tickets.set(key, [...before, { session, once }].slice(-MAX_TICKETS));
     if (this.#tickets.size > MAX_KEYS) this.forget(this.#tickets.keys().next().value!);
   }
 
@@ -28,9 +29,11 @@ export class SessionCache {
   take(key: string): Buffer | undefined {
     const tickets = this.#tickets.get(key);
     const newest = tickets?.at(-1);
-    if (tickets === undefined || newest === undefined) return undefined;
-    this.#touch(key, newest.once ? tickets.slice(0, -1) : tickets);
-    return newest.session;
+    if (newest?.once) {
+      tickets!.pop();
+      if (tickets!.length === 0) this.forget(key);
+    }
+    return newest?.session;
   }
 
   forget(key: string): void {
@@ -39,10 +42,5 @@ export class SessionCache {
 
   get size(): number {
     return this.#tickets.size;
-  }
-
-  #touch(key: string, tickets: readonly Ticket[]): void {
-    this.#tickets.delete(key);
-    if (tickets.length > 0) this.#tickets.set(key, tickets);
   }
 }

@@ -1,6 +1,7 @@
 /** What can be set on the socket below a connection. */
 
-import { isIP, type LookupFunction, type Socket } from 'node:net';
+import { isIP, type LookupFunction, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { UsageError } from '../errors.js';
 
 export interface SocketOptions {
@@ -46,26 +47,31 @@ function refuse(name: string, what: string, given: unknown): never {
  * Set by method: as options of `tls.connect` they are ignored on Node 20. Returns the names of those that this
  * version of Node, or this kind of socket, cannot set.
  */
-export function applySocketOptions(socket: Socket, options: SocketOptions): readonly string[] {
-  socket.setNoDelay(options.noDelay ?? true);
-  if (options.keepAlive === false) socket.setKeepAlive(false);
-  else socket.setKeepAlive(true, options.keepAlive?.initialDelay ?? 30_000);
+export function applySocketOptions(stream: Duplex, options: SocketOptions): readonly string[] {
   const { typeOfService } = options;
-  return typeOfService === undefined || setTypeOfService(socket, typeOfService) ? [] : ['typeOfService'];
+  const isMarked = typeOfService === undefined || setTypeOfService(stream, typeOfService);
+  if (!(stream instanceof Socket)) return isMarked ? [] : ['typeOfService'];
+  stream.setNoDelay(options.noDelay ?? true);
+  if (options.keepAlive === false) stream.setKeepAlive(false);
+  else stream.setKeepAlive(true, options.keepAlive?.initialDelay ?? 30_000);
+  return isMarked ? [] : ['typeOfService'];
 }
 
-/** Node has it from 24 on, in other places for TLS; there may be a system that refuses: none is worth a connection. */
-interface TypeOfService {
-  setTypeOfService?(value: number): unknown;
-  readonly encrypted?: true;
-  /** What a TLS socket is laid over. Node asks the TLS layer, which knows of no such field. */
-  readonly _handle?: { readonly _parent?: { setTypeOfService?(value: number): number } } | null;
+/**
+ * Node has a method for it from 24 on. It tells nothing of what the kernel did, and nothing at all where the socket
+ * has no such field: TLS, which must be looked beneath, and Unix sockets.
+ */
+interface NativeSocket {
+  readonly _parent?: NativeSocket;
+  setTypeOfService?(value: number): number;
 }
 
-function setTypeOfService(socket: Socket & TypeOfService, value: number): boolean {
+/** A marking is never worth a connection. */
+function setTypeOfService(stream: Duplex, value: number): boolean {
+  const handle = (stream as unknown as { _handle?: NativeSocket | null })._handle;
+  const native = handle?._parent ?? handle;
   try {
-    if (socket.encrypted) return socket._handle?._parent?.setTypeOfService?.(value) === 0;
-    return socket.setTypeOfService?.(value) !== undefined;
+    return native?.setTypeOfService?.(value) === 0;
   } catch {
     return false;
   }

@@ -73,9 +73,7 @@ export class TlsClient {
     // parses twice, at a tenth of what the handshake costs.
     if (session === undefined && !over.socket)
       socket.prependOnceListener('connect', () => this.#offer(socket));
-    const key = this.#sessionKey;
-    // Node tells of a session only when the server has been verified.
-    socket.on('session', (kept) => sessions.keep(key, kept, socket.getProtocol() === 'TLSv1.3'));
+    keepSessions(socket, this.#sessionKey);
     this.#socket = socket;
     return socket;
   }
@@ -109,6 +107,11 @@ export class TlsClient {
   explain(error: Error): TlsFailure {
     return explain(error, this.#socket);
   }
+}
+
+/** Node tells of a session only when the server has been verified. */
+function keepSessions(socket: TLSSocket, key: string): void {
+  socket.on('session', (session) => sessions.keep(key, session, socket.getProtocol() === 'TLSv1.3'));
 }
 
 /** An option whose value is undefined means its default; Node takes some of them for a value. */

@@ -83,9 +83,9 @@ export class Transport {
   /** Only while the transport is made: what outlives that must not hold the opening handshake. */
   #progress: TransportProgress | undefined;
 
-  /** Chunks of the stream are copied; nobody has asked for silence; they will be taken in a moment. */
-  #copies = false;
   #paused = false;
+  /** The stream's chunks are copied to where reads land; this is to happen in a moment. */
+  #copies = false;
   #readScheduled = false;
 
   private constructor(carrier: Carrier) {
@@ -141,13 +141,7 @@ export class Transport {
   }
 
   #connect(target: Target, options: SocketOptions): void {
-    const onread: OnReadOpts = {
-      buffer: () => this.#handlers.readTarget(this.#owner),
-      callback: (count) => {
-        this.#handlers.received(this.#owner, count);
-        return true;
-      },
-    };
+    const onread = this.#onread();
     const tls = this.#tls;
     const makeSocket: SocketMaker = (address) =>
       // Half open: the owner ends our side, when it has delivered what came before the peer's FIN.
@@ -171,6 +165,17 @@ export class Transport {
     });
     this.attempts = this.#dial.attempts;
     this.#dial.start();
+  }
+
+  /** In a function of its own: what lives as long as the socket then holds nothing of the dialling. */
+  #onread(): OnReadOpts {
+    return {
+      buffer: () => this.#handlers.readTarget(this.#owner),
+      callback: (count) => {
+        this.#handlers.received(this.#owner, count);
+        return true;
+      },
+    };
   }
 
   #onceSecure(socket: TLSSocket, tls: TlsClient): void {
@@ -254,11 +259,6 @@ export class Transport {
     return this.#stream!;
   }
 
-  /** The frames travel in TLS of ours. */
-  get secure(): boolean {
-    return this.carrier === 'tls';
-  }
-
   /** What our TLS handshake agreed on, once it has. */
   get tls(): TlsReport | undefined {
     return this.#tlsReport;
@@ -315,8 +315,10 @@ export class Transport {
   }
 }
 
-/** Loaded when first needed: plain connections do without. */
+/** Loaded when first needed: plain connections do without. Kept, because even asking for it again costs time. */
+let tlsModule: typeof import('./tls-client.js') | undefined;
+
 async function tlsClient(target: { host: string; port: number }, options?: TlsOptions): Promise<TlsClient> {
-  const { TlsClient } = await import('./tls-client.js');
-  return new TlsClient(target, options ?? {});
+  tlsModule ??= await import('./tls-client.js');
+  return new tlsModule.TlsClient(target, options ?? {});
 }

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, type TestContext, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { connect, type Payload, ReadyState } from '../../src/index.js';
 import { ended, link, patterned, TRANSPORTS, until } from '../leases/link.js';
 import { encodeFrame } from '../reference/frame.js';
@@ -409,6 +411,19 @@ describe('a message that sendStream() cannot finish', GUARD, () => {
     }
   });
 
+  test('a source whose return() throws too: the first error is the one that is told', async (t) => {
+    const chunks: Payload[] = ['a', Buffer.from('b')];
+    const source: IterableIterator<Payload> = {
+      next: () => ({ done: false, value: chunks.shift() ?? '' }),
+      return() {
+        throw reason;
+      },
+      [Symbol.iterator]: () => source,
+    };
+    const { connection } = await link(t, false);
+    await assert.rejects(connection.sendStream(source), { code: 'ERR_INVALID_PAYLOAD' });
+  });
+
   test('close() meanwhile: rejects with ERR_NOT_OPEN, the source is told to return, nothing follows the Close', async (t) => {
     const { connection, peer } = await link(t, false, { closeTimeout: NEVER });
     const source = new DrivenSource();
@@ -589,6 +604,30 @@ describe('sendStream(source, { signal })', GUARD, () => {
     await assert.rejects(sending, abortedBy);
     await turns(8);
     assert.deepEqual(rejections, []);
+  });
+});
+
+describe('a long-lived connection', GUARD, () => {
+  test('keeps nothing of a streamed message that was sent, with a long-lived signal or without', async (t) => {
+    const server = await echoServer({ onConnection: () => {} });
+    t.after(() => server.close());
+    const connection = await connect(server.url);
+    const { signal } = new AbortController();
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const heapAfter = async (count: number): Promise<number> => {
+      for (let i = 0; i < count; i++)
+        await connection.sendStream(['a'], i % 2 === 0 ? { signal } : undefined);
+      await turns(5);
+      collectGarbage();
+      // What was held weakly goes with the second one.
+      await turns(5);
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = await heapAfter(500);
+    const growth = (await heapAfter(5_000)) - before;
+    assert.ok(growth < 2 * MIB, `the heap grew by ${growth} bytes`);
   });
 });
 

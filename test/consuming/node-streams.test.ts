@@ -453,3 +453,32 @@ describe('how a Duplex ends', GUARD, () => {
     assert.ok(refused instanceof Error);
   });
 });
+
+describe('text: true and characters that are cut', GUARD, () => {
+  test('bytes that end inside a character send no empty message for it', async (t) => {
+    const { connection, peer } = await link(t, false);
+    const duplex = connection.toDuplex({ text: true });
+    for (const byte of Buffer.from('水a')) duplex.write(Buffer.of(byte));
+    assert.deepEqual(await receivedLines(peer, 2), ['text 水', 'text a']);
+  });
+
+  test('a string behind a cut character is ERR_INVALID_PAYLOAD: it must not overtake what is held', async (t) => {
+    const { connection, peer } = await link(t, false);
+    const duplex = connection.toDuplex({ text: true });
+    const seen = events(duplex);
+    duplex.write(Buffer.from('水').subarray(0, 2));
+    duplex.write('a');
+    await turns(10);
+    assert.deepEqual(seen, ['error ERR_INVALID_PAYLOAD', 'close']);
+    assert.ok(!frameLines(peer.received).includes('text a'));
+  });
+
+  test('objectMode: each chunk is a whole message: a cut character is ERR_INVALID_PAYLOAD', async (t) => {
+    const { connection } = await link(t, false);
+    const duplex = connection.toDuplex({ objectMode: true, text: true });
+    const seen = events(duplex);
+    duplex.write(Buffer.from('a水').subarray(0, 3));
+    await turns(10);
+    assert.deepEqual(seen, ['error ERR_INVALID_PAYLOAD', 'close']);
+  });
+});

@@ -394,6 +394,23 @@ describe('writable', GUARD, () => {
     assert.deepEqual({ piping: piping.state, cancelled }, { piping: 'rejected', cancelled: true });
   });
 
+  test('the server closes cleanly while an idle source is piped into it: the pipe ends, and the source is cancelled', async (t) => {
+    const { connection, peer } = await link(t, false);
+    let cancelled = false;
+    const idle = new ReadableStream<string>({
+      cancel() {
+        cancelled = true;
+      },
+    });
+    const piping = watched(idle.pipeTo(connection.writable));
+    await turns(2);
+    await peer.write(closeFrame(1000));
+    peer.end();
+    await ended(connection);
+    await turns(10);
+    assert.deepEqual({ piping: piping.state, cancelled }, { piping: 'rejected', cancelled: true });
+  });
+
   test('an ended connection of which nothing was asked for leaves no rejection unhandled', async (t) => {
     const rejections = unhandled(t);
     const one = await link(t, false);

@@ -117,6 +117,18 @@ describe('a Unix socket', () => {
     });
   });
 
+  test('typeOfService: it has none, which is reported', async (t) => {
+    const { path } = await unixServer(t, false);
+    const socket = { typeOfService: 0xb8 };
+    const connection = await connect('ws://localhost/', { createConnection: () => connectTcp(path), socket });
+    assert.deepEqual(connection.handshake.notApplied, ['typeOfService']);
+    connection.terminate();
+    const server = new SynchronousServer();
+    const another = await connect('ws://localhost/', { createConnection: () => server, socket });
+    assert.deepEqual(another.handshake.notApplied, ['typeOfService']);
+    another.terminate();
+  });
+
   test('terminate() closes it', async (t) => {
     const { path } = await unixServer(t, false);
     const socket = connectTcp(path);
