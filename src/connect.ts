@@ -247,7 +247,7 @@ class Opening {
 
   #follow(response: Response): void {
     const { harmlessHeaders, redirection, tooManyRedirects, withoutIdentity } = this.#redirection!;
-    if (this.#redirects.length === this.#maxRedirects) throw tooManyRedirects(response, this.#maxRedirects);
+    if (this.#redirects.length >= this.#maxRedirects) throw tooManyRedirects(response, this.#maxRedirects);
     const { url, sameOrigin } = redirection(this.#request.url, response);
     this.#redirects.push({ status: response.statusCode, location: url.href });
     this.#transport!.release();

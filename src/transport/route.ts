@@ -254,6 +254,7 @@ export class Route {
     this.#proxy = proxy;
     await this.#dial(proxy, proxyTls(tls), TO_PROXY);
     const tunnel = this.#transport!;
+    this.#notApplied = tunnel.notApplied;
     this.#phase = TUNNEL;
     await this.#wait((resolve) => {
       this.#tunnelAnswer = new TunnelAnswer(proxy, this.#target);

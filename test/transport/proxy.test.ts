@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp, createServer, type Socket } from 'node:net';
+import { connect as connectTcp, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -116,6 +116,35 @@ describe('a tunnel', () => {
       connection.terminate();
     });
   }
+
+  test('ws: reads from it land where they are parsed, wss: pass through a stream', async (t) => {
+    const proxy = await proxying(t);
+    let pushed = 0;
+    const { push } = Socket.prototype;
+    t.mock.method(Socket.prototype, 'push', function (this: Socket, chunk: Buffer | null) {
+      if (this.remotePort === proxy.port) pushed += chunk?.length ?? 0;
+      return push.call(this, chunk);
+    });
+    for (const tls of [false, true]) {
+      const server = await echoing(t, tls);
+      const connection = await connect(server.url, { proxy: proxy.url, tls: TLS });
+      await echoes(connection);
+      assert.equal(pushed > 0, tls, `${pushed} bytes`);
+      connection.terminate();
+    }
+  });
+
+  test('typeOfService of the way to the proxy is told as of any other', async (t) => {
+    const proxy = await proxying(t);
+    const socket = { typeOfService: 0xb8 };
+    for (const tls of [false, true]) {
+      const server = await echoing(t, tls);
+      const direct = await connect(server.url, { tls: TLS, socket });
+      const tunnelled = await connect(server.url, { tls: TLS, socket, proxy: proxy.url });
+      assert.deepEqual(tunnelled.handshake.notApplied, direct.handshake.notApplied);
+      for (const connection of [direct, tunnelled]) connection.terminate();
+    }
+  });
 
   test('RFC 8446 §2.2: TLS sessions are resumed through it', async (t) => {
     const server = await echoing(t, true);
