@@ -32,23 +32,25 @@ function step(state: i32, byte: i32): i32 {
   return missing == 1 ? UTF8_NON_ASCII : awaiting(missing - 1, 0x80, 0xbf);
 }
 
-/** True when [start, start + length) holds nothing above 0x7F. Looks at up to 15 bytes behind, never trusts them. */
-export function isAscii(start: usize, length: u32): bool {
+/** Where whole blocks of 16 bytes without one above 0x7F end; `end` is not passed. */
+function skipAscii(start: usize, end: usize): usize {
   let at = start;
-  let left = length;
-  while (left >= 64) {
+  while (at + 64 <= end) {
     const first = v128.or(v128.load(at), v128.load(at + 16));
     const second = v128.or(v128.load(at + 32), v128.load(at + 48));
-    if (i8x16.bitmask(v128.or(first, second))) return false;
+    if (i8x16.bitmask(v128.or(first, second))) break;
     at += 64;
-    left -= 64;
   }
-  while (left >= 16) {
-    if (i8x16.bitmask(v128.load(at))) return false;
-    at += 16;
-    left -= 16;
-  }
-  return (i8x16.bitmask(v128.load(at)) & ((1 << left) - 1)) == 0;
+  while (at + 16 <= end && i8x16.bitmask(v128.load(at)) == 0) at += 16;
+  return at;
+}
+
+/** True when [start, start + length) holds nothing above 0x7F. Looks at up to 15 bytes behind, never trusts them. */
+export function isAscii(start: usize, length: u32): bool {
+  const end = start + length;
+  const at = skipAscii(start, end);
+  const left = end - at;
+  return left < 16 && (i8x16.bitmask(v128.load(at)) & ((1 << <i32>left) - 1)) == 0;
 }
 
 /**
@@ -65,25 +67,14 @@ export function validateUtf8(start: usize, end: usize, state: i32): i32 {
     at++;
   }
 
-  // ASCII, the commonest text, 64 bytes at a time.
-  while (at + 64 <= end) {
-    const first = v128.or(v128.load(at), v128.load(at + 16));
-    const second = v128.or(v128.load(at + 32), v128.load(at + 48));
-    if (i8x16.bitmask(v128.or(first, second))) break;
-    at += 64;
-  }
-  while (at + 16 <= end) {
-    if (i8x16.bitmask(v128.load(at)) == 0) {
-      at += 16;
-      continue;
-    }
+  at = skipAscii(at, end);
+  if (at + 16 <= end) {
     at = validateBlocks(at, end);
     if (at == 0) return UTF8_INVALID;
     state |= UTF8_NON_ASCII;
-    // What is left is the last character, cut by the block's end, and fewer than 16 bytes.
-    break;
   }
 
+  // Fewer than 16 bytes are left, and the last character before them when the blocks' end cut it.
   while (at < end) {
     state = step(state, load<u8>(at));
     if (state == UTF8_INVALID) return UTF8_INVALID;
@@ -102,59 +93,20 @@ export function validateUtf8(start: usize, end: usize, state: i32): i32 {
 function validateBlocks(start: usize, end: usize): usize {
   // Error bits: 01 too short, 02 too long, 04 overlong of 3, 08 above U+10FFFF, 10 surrogate,
   // 20 overlong of 2, 40 above U+10FFFF or overlong of 4, 80 two continuations (right when 3 or 4 bytes).
+  // biome-ignore format: a table
   const byFirstHigh = i8x16(
-    0x02,
-    0x02,
-    0x02,
-    0x02,
-    0x02,
-    0x02,
-    0x02,
-    0x02,
-    <i8>0x80,
-    <i8>0x80,
-    <i8>0x80,
-    <i8>0x80,
-    0x21,
-    0x01,
-    0x15,
-    0x49,
+    0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+    <i8>0x80, <i8>0x80, <i8>0x80, <i8>0x80, 0x21, 0x01, 0x15, 0x49,
   );
+  // biome-ignore format: a table
   const byFirstLow = i8x16(
-    <i8>0xe7,
-    <i8>0xa3,
-    <i8>0x83,
-    <i8>0x83,
-    <i8>0x8b,
-    <i8>0xcb,
-    <i8>0xcb,
-    <i8>0xcb,
-    <i8>0xcb,
-    <i8>0xcb,
-    <i8>0xcb,
-    <i8>0xcb,
-    <i8>0xcb,
-    <i8>0xdb,
-    <i8>0xcb,
-    <i8>0xcb,
+    <i8>0xe7, <i8>0xa3, <i8>0x83, <i8>0x83, <i8>0x8b, <i8>0xcb, <i8>0xcb, <i8>0xcb,
+    <i8>0xcb, <i8>0xcb, <i8>0xcb, <i8>0xcb, <i8>0xcb, <i8>0xdb, <i8>0xcb, <i8>0xcb,
   );
+  // biome-ignore format: a table
   const bySecondHigh = i8x16(
-    0x01,
-    0x01,
-    0x01,
-    0x01,
-    0x01,
-    0x01,
-    0x01,
-    0x01,
-    <i8>0xe6,
-    <i8>0xae,
-    <i8>0xba,
-    <i8>0xba,
-    0x01,
-    0x01,
-    0x01,
-    0x01,
+    0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01,
+    <i8>0xe6, <i8>0xae, <i8>0xba, <i8>0xba, 0x01, 0x01, 0x01, 0x01,
   );
   const lowNibble = i8x16.splat(0x0f);
   const highBit = i8x16.splat(<i8>0x80);
