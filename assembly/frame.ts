@@ -49,6 +49,7 @@ const PENDING_LENGTH: u32 = 28;
 const PENDING_KEY: u32 = 32;
 const LAST_MESSAGE: u32 = 36;
 const CONTROLS: u32 = 40;
+const AHEAD: u32 = 44;
 
 // Errors, mirrored in src/codec/layout.ts.
 const NONE: i32 = 0;
@@ -114,6 +115,7 @@ export function readFrames(
   let controls: u32 = 0;
   let error = NONE;
   let pendingHeader: u32 = 0;
+  let ahead: u32 = 0;
 
   while (at < end) {
     // Binary messages in a row, the commonest case, take one load and five comparisons each. All that is said
@@ -133,6 +135,10 @@ export function readFrames(
         if ((header & 0xff) != (FIN | BINARY) || payload + length > end || length > limit) break;
         store<u64>(entry, <u64>payload | ((<u64>(length | WHOLE_BINARY)) << 32));
         entry += 8;
+        // Each header is found through the one before it, so each would wait for the cache. Messages in a row are
+        // mostly of one length: a look at where the eighth from here should begin has it there in time (bench:
+        // receive, 128 B: 0.72 of the floor without, 0.80 with). What lies there does not matter, but it is memory.
+        ahead += load<u8>(payload + (length << 3));
         at = payload + length;
       }
       if (entry != first) lastMessage = ((entry - FRAME_TABLE) >> 3) - 1;
@@ -263,6 +269,8 @@ export function readFrames(
   set(PENDING_HEADER, pendingHeader);
   set(LAST_MESSAGE, lastMessage);
   set(CONTROLS, controls);
+  // What was looked at ahead means nothing; stored, it is not optimised away.
+  set(AHEAD, ahead);
   return (entry - FRAME_TABLE) >> 3;
 }
 

@@ -50,7 +50,7 @@ export function isAscii(start: usize, length: u32): bool {
   const end = start + length;
   const at = skipAscii(start, end);
   const left = end - at;
-  return left < 16 && (i8x16.bitmask(v128.load(at)) & ((1 << <i32>left) - 1)) == 0;
+  return left < 16 && (i8x16.bitmask(v128.load(at)) & ((1 << (<i32>left)) - 1)) == 0;
 }
 
 /**

@@ -39,6 +39,8 @@ export const Register = {
   pendingKey: 8,
   lastMessage: 9,
   controls: 10,
+  /** Means nothing. */
+  ahead: 11,
 } as const;
 
 /** Values of `Register.error`. */
