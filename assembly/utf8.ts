@@ -116,66 +116,12 @@ function validateBlocks(start: usize, end: usize): usize {
   while (at + 16 <= end) {
     const block = v128.load(at);
     // The block moved by one, two and three bytes: what stands before each byte.
-    const first = v128.shuffle<u8>(
-      before,
-      block,
-      15,
-      16,
-      17,
-      18,
-      19,
-      20,
-      21,
-      22,
-      23,
-      24,
-      25,
-      26,
-      27,
-      28,
-      29,
-      30,
-    );
-    const second = v128.shuffle<u8>(
-      before,
-      block,
-      14,
-      15,
-      16,
-      17,
-      18,
-      19,
-      20,
-      21,
-      22,
-      23,
-      24,
-      25,
-      26,
-      27,
-      28,
-      29,
-    );
-    const third = v128.shuffle<u8>(
-      before,
-      block,
-      13,
-      14,
-      15,
-      16,
-      17,
-      18,
-      19,
-      20,
-      21,
-      22,
-      23,
-      24,
-      25,
-      26,
-      27,
-      28,
-    );
+    // biome-ignore format: lanes
+    const first = v128.shuffle<u8>(before, block, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+    // biome-ignore format: lanes
+    const second = v128.shuffle<u8>(before, block, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29);
+    // biome-ignore format: lanes
+    const third = v128.shuffle<u8>(before, block, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28);
 
     const pair = v128.and(
       v128.and(

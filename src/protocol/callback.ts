@@ -1,7 +1,7 @@
 /** The user's callbacks run inside a walk over a read: nothing they do may end it halfway. */
 
 /**
- * An exception of the user's reaches the process as any uncaught one would, after the walk (lease rule 5). From a
+ * An exception of the user's reaches the process like every uncaught one, after the walk (lease rule 5). From a
  * microtask, not a tick: an exception in a tick aborts the native read callback that it runs in, which then forgets
  * where the next read was to land.
  */
