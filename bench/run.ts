@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: each contender in each workload over tcp and TLS, in turns, then the codec's operations.
- * The server and every contender are processes of their own; this one only conducts, and is idle while they run.
+ * The server, and every contender in every case, are processes of their own; this one only conducts, and is idle while they run.
  */
 import { type Selection, selection, USAGE } from './harness/arguments.js';
 import { Child } from './harness/child.js';
@@ -9,7 +9,7 @@ import { Progress } from './harness/progress.js';
 import { contenderNames, usualContenders, workloads } from './harness/registry.js';
 import { heading, LEGEND, microLine, type Row, save, summarize, tableLine } from './harness/report.js';
 import type { ServerCalls } from './harness/server-process.js';
-import { type Programme, Troupe } from './harness/troupe.js';
+import { assemble, dismiss, type Programme } from './harness/troupe.js';
 import { PATIENCE, takeTurns } from './harness/turns.js';
 import { type Transport, transports, type Workload } from './harness/workload.js';
 import type { MicroCalls, MicroRow } from './micro/micro-process.js';
@@ -67,24 +67,21 @@ async function endToEnd(
   const progress = new Progress(plan.length);
   const server = new Child<ServerCalls>('server', 'harness/server-process.ts', { core: cores?.server });
   const address = await server.call('listen', undefined, PATIENCE);
-  let troupe: Troupe | undefined;
-  let before: Workload | undefined;
+  let before: { workload: Workload; transport: Transport } | undefined;
   let elapsed = 0;
   let foreign = 0;
   for (const step of plan) {
     const { transport, workload, index, label } = step;
-    if (transport !== troupe?.transport || workload !== before) {
+    if (transport !== before?.transport || workload !== before.workload) {
       progress.print(`\n${heading(workload.metric)}`);
     }
-    if (transport !== troupe?.transport) {
-      await troupe?.stop();
-      troupe = new Troupe(transport, programme);
-    }
-    before = workload;
+    before = step;
     progress.next(titleOf(step));
     const scene = { workload, index, url: address[transport], ca: address.ca, quick };
     const cast = contenders ?? (workload.cast === 'everybody' ? contenderNames : usualContenders);
-    const outcomes = await takeTurns(await troupe.cast(cast), server, scene);
+    const troupe = await assemble(cast, transport, programme);
+    const outcomes = await takeTurns(troupe, server, scene);
+    await dismiss(troupe);
     const about = { workload: workload.name, case: label, transport, metric: workload.metric };
     for (const row of summarize(about, outcomes)) {
       rows.push(row);
@@ -100,7 +97,6 @@ async function endToEnd(
       foreign += outcome.foreign;
     }
   }
-  await troupe?.stop();
   await server.stop();
   console.log(`\n${LEGEND}`);
   for (const [name, subject] of Object.entries(subjects)) console.log(`${name.padEnd(10)}${subject}`);

@@ -122,7 +122,9 @@ describe('docs/errors.md', () => {
       assert.ok('error' in parsed);
       return parsed.error;
     });
-    const frameErrors = Object.values(FrameError).filter((error) => error !== FrameError.none);
+    const frameErrors = Object.values(FrameError).filter(
+      (error): error is FrameError => typeof error === 'number' && error !== FrameError.none,
+    );
     const all = [...frameErrors.map(frameError), ...badClosePayloads];
     for (const { code, closeCode, section } of all) {
       const row = rowOf(code, 'ProtocolError');

@@ -1,9 +1,11 @@
-/** The contenders of one transport: a process each, started when its first case comes. */
+/**
+ * The contenders of one case: a process each, made for it, so that none runs code that V8 has shaped for another
+ * workload (a delivery loop that had seen all others was up to a third slower, and not the same in every run).
+ */
 import { Child } from './child.js';
 import type { ContenderCalls } from './contender-process.js';
 import { cores } from './machine.js';
 import { PATIENCE } from './turns.js';
-import type { Transport } from './workload.js';
 
 /** What the report says of the contenders. */
 export interface Programme {
@@ -11,46 +13,40 @@ export interface Programme {
   readonly failures: string[];
 }
 
-export class Troupe {
-  readonly transport: Transport;
-  readonly #programme: Programme;
-  /** Undefined: one that cannot take part. */
-  readonly #members = new Map<string, Child<ContenderCalls> | undefined>();
+export type Troupe = ReadonlyMap<string, Child<ContenderCalls>>;
 
-  constructor(transport: Transport, programme: Programme) {
-    this.transport = transport;
-    this.#programme = programme;
-  }
+/** Those of `names` that can take part. */
+export async function assemble(
+  names: readonly string[],
+  transport: string,
+  programme: Programme,
+): Promise<Troupe> {
+  const started = await Promise.all(
+    names.map(async (name) => [name, await start(name, transport, programme)] as const),
+  );
+  return new Map(started.flatMap(([name, child]) => (child === undefined ? [] : [[name, child] as const])));
+}
 
-  /** Those of `names` that can take part. */
-  async cast(names: readonly string[]): Promise<Map<string, Child<ContenderCalls>>> {
-    const able = new Map<string, Child<ContenderCalls>>();
-    for (const name of names) {
-      if (!this.#members.has(name)) this.#members.set(name, await this.#start(name));
-      const member = this.#members.get(name);
-      if (member !== undefined) able.set(name, member);
-    }
-    return able;
-  }
+export async function dismiss(troupe: Troupe): Promise<void> {
+  await Promise.all([...troupe.values()].map((child) => child.stop()));
+}
 
-  async stop(): Promise<void> {
-    await Promise.all([...this.#members.values()].map((child) => child?.stop()));
+async function start(
+  name: string,
+  transport: string,
+  { subjects, failures }: Programme,
+): Promise<Child<ContenderCalls> | undefined> {
+  const child = new Child<ContenderCalls>(`${name} (${transport})`, 'harness/contender-process.ts', {
+    core: cores?.contender,
+    arguments: [name],
+  });
+  try {
+    const { subject, note, unsupported } = await child.call('about', undefined, PATIENCE);
+    subjects[name] = unsupported === undefined ? `${subject}: ${note}` : `not supported: ${unsupported}`;
+    if (unsupported === undefined) return child;
+  } catch (error) {
+    failures.push(String(error));
   }
-
-  async #start(name: string): Promise<Child<ContenderCalls> | undefined> {
-    const { subjects, failures } = this.#programme;
-    const child = new Child<ContenderCalls>(`${name} (${this.transport})`, 'harness/contender-process.ts', {
-      core: cores?.contender,
-      arguments: [name],
-    });
-    try {
-      const { subject, note, unsupported } = await child.call('about', undefined, PATIENCE);
-      subjects[name] = unsupported === undefined ? `${subject}: ${note}` : `not supported: ${unsupported}`;
-      if (unsupported === undefined) return child;
-    } catch (error) {
-      failures.push(String(error));
-    }
-    await child.stop();
-    return undefined;
-  }
+  await child.stop();
+  return undefined;
 }

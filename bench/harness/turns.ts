@@ -1,8 +1,9 @@
 /** One case, all contenders: prepared one after the other, then measured in turns. */
 import type { Child } from './child.js';
-import type { ContenderCalls, Sample } from './contender-process.js';
+import type { Sample } from './contender-process.js';
 import { cpuSecondsOfAll } from './machine.js';
 import type { ServerCalls } from './server-process.js';
+import type { Troupe } from './troupe.js';
 import type { WarmUp, Workload } from './workload.js';
 
 /** Longer than any step takes on a slow machine, short enough not to be taken for a hang. */
@@ -29,7 +30,7 @@ export interface Scene {
 }
 
 export async function takeTurns(
-  contenders: ReadonlyMap<string, Child<ContenderCalls>>,
+  contenders: Troupe,
   server: Child<ServerCalls>,
   { workload, index, url, ca, quick }: Scene,
 ): Promise<Map<string, Outcome>> {

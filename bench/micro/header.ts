@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { sharedCodec } from '../../src/codec/codec.js';
-import { LENGTH_MASK, READ_SIZE, SCRATCH_READ } from '../../src/codec/layout.js';
+import { Entry, READ_SIZE, SCRATCH_READ } from '../../src/codec/layout.js';
 import { payload } from '../harness/payload.js';
 import { BINARY, frame } from '../server/frames.js';
 import type { MicroSuite } from './suite.js';
@@ -36,8 +36,8 @@ function header(label: string, byteLength: number): MicroSuite {
       assert.equal(readFrames(bytes, start, end, table), count);
       const words = [...codec.frameTable.subarray(0, 2 * count)];
       assert.deepEqual(
-        words.map((word, i) => (i & 1 ? word & LENGTH_MASK : word)),
-        [...table].map((word, i) => (i & 1 ? word & LENGTH_MASK : word)),
+        words.map((word, i) => (i & 1 ? word & Entry.lengthMask : word)),
+        [...table].map((word, i) => (i & 1 ? word & Entry.lengthMask : word)),
       );
     },
   };

@@ -26,46 +26,56 @@ export const SEND_BLOCK_COUNT = 64;
 export const SLABS = SEND_BLOCKS + SEND_BLOCK_SIZE * SEND_BLOCK_COUNT;
 export const SLAB_COUNT = 512;
 
+// Enums, because the bundler writes their values where they are used. A constant would be a variable of the bundle,
+// loaded and checked for every message (receive, 16 B: 7.8 ns in the delivery loop against 7.0).
+
 /** What `readFrames` says besides its result: indices into the i32 words at `REGISTERS`. */
-export const Register = {
-  consumed: 0,
-  fragment: 1,
-  utf8: 2,
-  processed: 3,
-  error: 4,
-  pendingHeader: 5,
-  pendingFirstByte: 6,
-  pendingLength: 7,
-  pendingKey: 8,
-  lastMessage: 9,
-  controls: 10,
+export enum Register {
+  consumed = 0,
+  fragment = 1,
+  utf8 = 2,
+  processed = 3,
+  error = 4,
+  pendingHeader = 5,
+  pendingFirstByte = 6,
+  pendingLength = 7,
+  pendingKey = 8,
+  lastMessage = 9,
+  controls = 10,
   /** Means nothing. */
-  ahead: 11,
-} as const;
+  ahead = 11,
+}
 
 /** Values of `Register.error`. */
-export const FrameError = {
-  none: 0,
-  reservedBits: 1,
-  reservedOpcode: 2,
-  controlFragmented: 3,
-  unexpectedContinuation: 4,
-  expectedContinuation: 5,
-  maskBit: 6,
-  controlTooLong: 7,
-  lengthNotMinimal: 8,
-  lengthInvalid: 9,
-  invalidUtf8: 10,
-  messageTooLarge: 11,
-} as const;
+export enum FrameError {
+  none = 0,
+  reservedBits = 1,
+  reservedOpcode = 2,
+  controlFragmented = 3,
+  unexpectedContinuation = 4,
+  expectedContinuation = 5,
+  maskBit = 6,
+  controlTooLong = 7,
+  lengthNotMinimal = 8,
+  lengthInvalid = 9,
+  invalidUtf8 = 10,
+  messageTooLarge = 11,
+}
 
 /** The second word of a frame table entry: payload length, kind (0: not a whole message) and first byte. */
-export const LENGTH_MASK = 0xfffff;
-export const KIND_SHIFT = 20;
-export const KIND_MASK = 3;
-export const FIRST_BYTE_SHIFT = 22;
+export enum Entry {
+  lengthMask = 0xfffff,
+  kindShift = 20,
+  kindMask = 3,
+  firstByteShift = 22,
+}
 
-export const Kind = { none: 0, binary: 1, text: 2, asciiText: 3 } as const;
+export enum Kind {
+  none = 0,
+  binary = 1,
+  text = 2,
+  asciiText = 3,
+}
 
 /** In the UTF-8 state: continuation bytes missing; a byte above 0x7F was seen; and the state that means "wrong". */
 export const UTF8_MISSING = 3;

@@ -12,12 +12,9 @@
 
 import type { Codec } from '../codec/codec.js';
 import {
-  FIRST_BYTE_SHIFT,
+  Entry,
   FrameError,
-  KIND_MASK,
-  KIND_SHIFT,
   Kind,
-  LENGTH_MASK,
   READ_SIZE,
   Register,
   SCRATCH_READ,
@@ -331,48 +328,58 @@ export class Receiver<Owner> {
     return end;
   }
 
-  /**
-   * The frames of the table. Whole messages, the common case, go to the callback with no call in between: at 16 B
-   * everything else here costs less than one (bench: receive, 16 B). The function is small, and what is rare stands
-   * elsewhere, so that the compiler's budget for inlining reaches the application's callback.
-   *
-   * Returns where delivery has to wait: `DELIVERED` for nowhere, 0 for the start of the read.
-   */
+  /** The frames of the table. Returns where delivery has to wait: `DELIVERED` for nowhere, 0 for the start of the read. */
   #deliver(count: number, lastMessage: number): number {
+    let index = 0;
+    while (true) {
+      index = this.#deliverMessages(index, count, lastMessage);
+      if (index === count) return DELIVERED;
+      const next = this.#deliverOther(index, index === lastMessage);
+      if (next !== DELIVERED) return next;
+      index++;
+    }
+  }
+
+  /**
+   * Whole messages in a row, the common case, up to one that must wait or a frame of another kind, whose index is
+   * returned. There is no call in this loop but the application's: the compiler inlines that one, and what it knows
+   * of the objects then holds from one message to the next (bench: receive, 16 B).
+   */
+  #deliverMessages(first: number, count: number, lastMessage: number): number {
     const { frameTable } = this.#codec;
     const message = this.#message;
-    for (let index = 0; index < count; index++) {
-      const word = frameTable[2 * index + 1];
-      const kind = (word >> KIND_SHIFT) & KIND_MASK;
-      if (kind === Kind.none || this.#blocked !== 0) {
-        const next = this.#deliverOther(index, kind, index === lastMessage);
-        if (next !== DELIVERED) return next;
-        continue;
-      }
-      message.point(kind, frameTable[2 * index], word & LENGTH_MASK);
-      if (index === lastMessage) message.markLast();
+    let index = first;
+    while (true) {
       try {
-        const result = this.#onMessage!(message, this.#owner);
-        if (result !== undefined) warnOfPromise(result);
+        for (; index < count; index++) {
+          const word = frameTable[2 * index + 1];
+          const kind = (word >> Entry.kindShift) & Entry.kindMask;
+          if (kind === Kind.none || this.#blocked !== 0) return index;
+          message.point(kind, frameTable[2 * index], word & Entry.lengthMask);
+          if (index === lastMessage) message.markLast();
+          const result = this.#onMessage!(message, this.#owner);
+          if (result !== undefined) warnOfPromise(result);
+        }
+        return index;
       } catch (thrown) {
         rethrow(thrown);
+        index++;
       }
     }
-    return DELIVERED;
   }
 
   /** A message that must wait, a control frame, or a fragment. */
-  #deliverOther(index: number, kind: number, last: boolean): number {
-    const message = this.#message;
-    message.expire();
-    if (kind !== Kind.none) return index === 0 ? 0 : this.#endOfFrame(index - 1);
-    if (this.#stopped()) return 0;
-
+  #deliverOther(index: number, last: boolean): number {
     const { frameTable, memory } = this.#codec;
+    const message = this.#message;
     const payload = frameTable[2 * index];
     const word = frameTable[2 * index + 1];
-    const firstByte = word >>> FIRST_BYTE_SHIFT;
-    const length = word & LENGTH_MASK;
+    message.expire();
+    if ((word >> Entry.kindShift) & Entry.kindMask) return index === 0 ? 0 : this.#endOfFrame(index - 1);
+    if (this.#stopped()) return 0;
+
+    const firstByte = word >>> Entry.firstByteShift;
+    const length = word & Entry.lengthMask;
     if (firstByte & CONTROL) {
       this.#controlFrame(firstByte & OPCODE_MASK, payload, length);
     } else {
@@ -415,7 +422,7 @@ export class Receiver<Owner> {
     const { frameTable, memory } = this.#codec;
     let seen = 0;
     for (let index = 0; index < count; index++) {
-      const opcode = (frameTable[2 * index + 1] >>> FIRST_BYTE_SHIFT) & OPCODE_MASK;
+      const opcode = (frameTable[2 * index + 1] >>> Entry.firstByteShift) & OPCODE_MASK;
       if (opcode !== Opcode.ping) continue;
       seen++;
       if (seen <= this.#answered) continue;
@@ -463,7 +470,7 @@ export class Receiver<Owner> {
 
   #endOfFrame(index: number): number {
     const { frameTable } = this.#codec;
-    return frameTable[2 * index] + (frameTable[2 * index + 1] & LENGTH_MASK);
+    return frameTable[2 * index] + (frameTable[2 * index + 1] & Entry.lengthMask);
   }
 
   // ------------------------------------------------------------------------ messages in pieces, RFC 6455 §5.4

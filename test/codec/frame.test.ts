@@ -7,12 +7,9 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Codec } from '../../src/codec/codec.js';
 import {
-  FIRST_BYTE_SHIFT,
+  Entry,
   FrameError,
-  KIND_MASK,
-  KIND_SHIFT,
   Kind,
-  LENGTH_MASK,
   READ_SIZE,
   Register,
   SCRATCH,
@@ -45,9 +42,8 @@ const MODE_MASKED = 0x01;
 const MODE_RSV1 = 0x40;
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
-const NAMES = new Map<number, string>(Object.entries(FrameError).map(([name, value]) => [value, name]));
 const nameOf = (error: number): string | undefined =>
-  error === FrameError.none ? undefined : NAMES.get(error);
+  error === FrameError.none ? undefined : FrameError[error];
 
 const isControl = ({ firstByte }: ReadFrame): boolean => (firstByte & 0x08) !== 0;
 const endsMessage = (frame: ReadFrame): boolean => frame.firstByte >= 0x80 && !isControl(frame);
@@ -57,7 +53,7 @@ const asWord = (key: readonly number[]): number => Buffer.from(key).readInt32LE(
 
 /** The frame table's second word for a whole binary message. */
 const wholeBinary = (length: number): number =>
-  (0x82 << FIRST_BYTE_SHIFT) | (Kind.binary << KIND_SHIFT) | length;
+  (0x82 << Entry.firstByteShift) | (Kind.binary << Entry.kindShift) | length;
 
 const show = (wire: Buffer): string =>
   wire.length > 200 ? `${wire.toString('hex', 0, 100)}… (${wire.length} bytes)` : wire.toString('hex');
@@ -105,9 +101,9 @@ function compare(pieces: readonly Uint8Array[], options: ReaderOptions, alignmen
     for (const [i, { firstByte, payloadStart, payload, kind }] of added.entries()) {
       const [address, word] = [frameTable[2 * i], frameTable[2 * i + 1]];
       same('address', address, base + payloadStart);
-      same('length', word & LENGTH_MASK, payload.length);
-      same('kind', (word >>> KIND_SHIFT) & KIND_MASK, Kind[kind]);
-      same('first byte', word >>> FIRST_BYTE_SHIFT, firstByte);
+      same('length', word & Entry.lengthMask, payload.length);
+      same('kind', (word >>> Entry.kindShift) & Entry.kindMask, Kind[kind]);
+      same('first byte', word >>> Entry.firstByteShift, firstByte);
       same('payload', memory.subarray(address, address + payload.length).equals(payload), true);
     }
     known += count;
@@ -388,7 +384,7 @@ describe('the frame reader', () => {
       memory.fill(hex(wire), SCRATCH, SCRATCH + 2 * frames);
       assert.equal(codec.readFrames(SCRATCH, SCRATCH + 2 * frames, 0, 0, 0, 0, 0, 0), frames);
       assert.equal(registers[Register.consumed], SCRATCH + 2 * frames);
-      const word = (hex(wire)[0] << FIRST_BYTE_SHIFT) | (kind << KIND_SHIFT);
+      const word = (hex(wire)[0] << Entry.firstByteShift) | (kind << Entry.kindShift);
       for (let i = 0; i < frames; i++) {
         if (frameTable[2 * i] !== SCRATCH + 2 * i + 2) assert.fail(`address of frame ${i}`);
         if (frameTable[2 * i + 1] !== word) assert.fail(`kind of frame ${i}`);

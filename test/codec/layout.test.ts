@@ -55,6 +55,10 @@ function constantsOf(file: string): ReadonlyMap<string, number> {
 /** `pendingLengthHigh` as the module writes it: `PENDING_LENGTH_HIGH`. */
 const upperCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 
+/** The names of an enum and their values; the object also leads from values to names. */
+const members = (list: Record<string, string | number>): [name: string, value: number][] =>
+  Object.entries(list).filter((member): member is [string, number] => typeof member[1] === 'number');
+
 describe('the map of linear memory', () => {
   const map = constantsOf('layout.ts');
   const frame = constantsOf('frame.ts');
@@ -78,13 +82,16 @@ describe('the map of linear memory', () => {
       ['KIND_MASK', 2 ** (shift('FIRST_BYTE_SHIFT') - shift('KIND_SHIFT')) - 1],
     ]);
     for (const [name, value] of mirror) assert.equal(value, counterparts.get(name), name);
+    for (const [name, value] of members(layout.Entry)) {
+      assert.equal(value, counterparts.get(upperCase(name)), name);
+    }
   });
 
   test('registers, errors and kinds have the same numbers on both sides', () => {
-    for (const [name, index] of Object.entries(layout.Register)) {
+    for (const [name, index] of members(layout.Register)) {
       assert.equal(frame.get(upperCase(name)), index * 4, name);
     }
-    for (const [name, value] of Object.entries(layout.FrameError)) {
+    for (const [name, value] of members(layout.FrameError)) {
       assert.equal(frame.get(upperCase(name)), value, name);
     }
     const { none, binary, text, asciiText } = layout.Kind;
@@ -92,7 +99,7 @@ describe('the map of linear memory', () => {
       [none, binary, text, asciiText],
       [0, frame.get('KIND_BINARY'), frame.get('KIND_TEXT'), frame.get('KIND_ASCII')],
     );
-    for (const kind of Object.values(layout.Kind)) assert.equal(kind & layout.KIND_MASK, kind);
+    for (const [name, kind] of members(layout.Kind)) assert.equal(kind & layout.Entry.kindMask, kind, name);
   });
 
   test('the memory the module was compiled for is the one that is made', () => {
@@ -104,7 +111,7 @@ describe('the map of linear memory', () => {
 
   test('regions do not overlap, and the last page stays free for loads past a payload', () => {
     const regions: [name: string, start: number, size: number][] = [
-      ['registers', layout.REGISTERS, Object.keys(layout.Register).length * 4],
+      ['registers', layout.REGISTERS, members(layout.Register).length * 4],
       ['masking keys', layout.MASKING_KEYS, layout.MASKING_KEYS_SIZE],
       ['frame table', layout.FRAME_TABLE, layout.FRAME_TABLE_SIZE],
       ['scratch', layout.SCRATCH, layout.SLAB_SIZE + layout.READ_SIZE],
@@ -129,8 +136,8 @@ describe('the map of linear memory', () => {
     assert.deepEqual([scratch.byteOffset, scratch.length], [layout.SCRATCH_READ, layout.READ_SIZE]);
     assert.deepEqual([peek.byteOffset, peek.length], [layout.SCRATCH_READ, layout.PEEK_SIZE]);
     // The length of a frame that lies in scratch, its kind and its first byte have room in one word.
-    assert.ok(layout.SLAB_SIZE + layout.READ_SIZE <= layout.LENGTH_MASK);
-    assert.ok(layout.FIRST_BYTE_SHIFT + 8 <= 32);
+    assert.ok(layout.SLAB_SIZE + layout.READ_SIZE <= layout.Entry.lengthMask);
+    assert.ok(layout.Entry.firstByteShift + 8 <= 32);
   });
 
   test("the module's own data lies below the registers", () => {
