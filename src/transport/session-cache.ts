@@ -4,43 +4,35 @@
  */
 
 const MAX_KEYS = 256;
-/** A server sends two on a full handshake and one on a resumed one: enough to go on resuming. */
-const MAX_TICKETS = 2;
-
-interface Ticket {
-  readonly session: Buffer;
-  readonly once: boolean;
-}
+/** A server usually sends two tickets on a full handshake. */
+const MAX_SESSIONS = 2;
 
 export class SessionCache {
   /** By key, the one that was kept longest ago first; of each key, the newest last. */
-  readonly #tickets = new Map<string, Ticket[]>();
+  readonly #sessions = new Map<string, Buffer[]>();
 
-  /** `once`: to be used for one connection only, as TLS 1.3 asks (RFC 8446 appendix C.4). */
-  keep(key: string, session: Buffer, once: boolean): void {
-    // A session that can be used again replaces its predecessor.
-    const before = once ? (this.#tickets.get(key) ?? []).filter((ticket) => ticket.once) : [];
-    this.#tickets.delete(key);
-    this.#tickets.set(key, [...before, { session, once }].slice(-MAX_TICKETS));
-    if (this.#tickets.size > MAX_KEYS) this.forget(this.#tickets.keys().next().value!);
+  keep(key: string, session: Buffer): void {
+    const before = this.#sessions.get(key) ?? [];
+    this.#sessions.delete(key);
+    this.#sessions.set(key, [...before, session].slice(-MAX_SESSIONS));
+    if (this.#sessions.size > MAX_KEYS) this.forget(this.#sessions.keys().next().value!);
   }
 
-  /** The newest session. */
+  /**
+   * The newest session. It is given out once while there are others, so that an onlooker cannot tell two connections
+   * of one client (RFC 8446 appendix C.4); but the last stays, because a reconnection that costs a full handshake
+   * harms our users more, and many servers send no new ticket when a session is resumed.
+   */
   take(key: string): Buffer | undefined {
-    const tickets = this.#tickets.get(key);
-    const newest = tickets?.at(-1);
-    if (newest?.once) {
-      tickets!.pop();
-      if (tickets!.length === 0) this.forget(key);
-    }
-    return newest?.session;
+    const sessions = this.#sessions.get(key);
+    return sessions !== undefined && sessions.length > 1 ? sessions.pop() : sessions?.[0];
   }
 
   forget(key: string): void {
-    this.#tickets.delete(key);
+    this.#sessions.delete(key);
   }
 
   get size(): number {
-    return this.#tickets.size;
+    return this.#sessions.size;
   }
 }

@@ -111,7 +111,7 @@ export class TlsClient {
 
 /** Node tells of a session only when the server has been verified. */
 function keepSessions(socket: TLSSocket, key: string): void {
-  socket.on('session', (session) => sessions.keep(key, session, socket.getProtocol() === 'TLSv1.3'));
+  socket.on('session', (session) => sessions.keep(key, session));
 }
 
 /** An option whose value is undefined means its default; Node takes some of them for a value. */
