@@ -19,9 +19,6 @@ const CLOSE_FRAME = Buffer.from('888000000000', 'hex');
 
 /** Memory of connections that are closed. */
 const spareReadMemory: Buffer[] = [];
-/** Reused at once: in each workload the next message is sent when the last has been answered. */
-const sendMemory = Buffer.alloc(1024 * 1024);
-
 /** What TLS connections have in common, and the session of the last one. */
 let trust: { ca: string; context: SecureContext; session?: Buffer } | undefined;
 
@@ -126,6 +123,8 @@ class Reader {
 
 class FloorLink implements Link {
   readonly #socket: Socket;
+  /** Reused at once: in each workload the next message of a connection is sent when the last has been answered. */
+  #sendMemory = Buffer.alloc(256);
   #closing = false;
 
   constructor(socket: Socket) {
@@ -137,13 +136,14 @@ class FloorLink implements Link {
   }
 
   send(payload: Payload): void {
-    this.#socket.write(sendMemory.subarray(0, this.#frame(payload, 0)));
+    const end = this.#frame(payload, 0);
+    this.#socket.write(this.#sendMemory.subarray(0, end));
   }
 
   sendAll(payloads: readonly Payload[]): void {
     let end = 0;
     for (const payload of payloads) end = this.#frame(payload, end);
-    this.#socket.write(sendMemory.subarray(0, end));
+    this.#socket.write(this.#sendMemory.subarray(0, end));
   }
 
   /** The server answers with its Close frame, unread here, and FIN (RFC 6455 §7.1.1). */
@@ -153,10 +153,17 @@ class FloorLink implements Link {
     return new Promise((resolve) => this.#socket.on('close', () => resolve()));
   }
 
+  #grow(least: number): void {
+    const larger = Buffer.alloc(2 * least);
+    this.#sendMemory.copy(larger);
+    this.#sendMemory = larger;
+  }
+
   /** The four bytes of the key are already zero wherever a header has room for them. */
   #frame(payload: Payload, offset: number): number {
-    const bytes = sendMemory;
     const length = payload.length;
+    if (offset + length + 14 > this.#sendMemory.length) this.#grow(offset + length + 14);
+    const bytes = this.#sendMemory;
     let at = offset + 6;
     bytes[offset] = typeof payload === 'string' ? 0x81 : 0x82;
     if (length < 126) bytes[offset + 1] = 0x80 | length;

@@ -29,6 +29,9 @@ export interface Sample {
   cpuMicrosecondsAltogether: number;
   collections: number;
   collectionMilliseconds: number;
+  /** Bytes at the end of the round: what the process holds, and what of it is the JavaScript heap in use. */
+  residentBytes: number;
+  heapBytes: number;
   /** Times of the steps in microseconds, unless the metric is a rate. */
   latency?: Quantiles;
   latencies?: Float64Array;
@@ -79,7 +82,7 @@ answer<ContenderCalls>({
     const { messagesPerStep, play } = workload.cases[index];
     const inbox = new Inbox();
     const target = { url: `${url}/${name}/${index}`, ca };
-    const player = await play({ contender, inbox, open: () => contender.open(target, inbox) });
+    const player = await play({ contender, inbox, open: (own = inbox) => contender.open(target, own) });
     const rate = await warmed(player, messagesPerStep, warmUp);
     const steps = 'steps' in round ? round.steps : Math.max(1, Math.round(rate * round.milliseconds));
     const latencies = workload.metric === 'rate' ? undefined : new Float64Array(steps);
@@ -101,6 +104,7 @@ answer<ContenderCalls>({
     const { user, system } = process.cpuUsage(cpuBefore);
     const elsewhere = player.elsewhere?.();
     await collectionsReported();
+    const { rss, heapUsed } = process.memoryUsage();
     const sample: Sample = {
       messages: steps * messagesPerStep,
       seconds,
@@ -108,6 +112,8 @@ answer<ContenderCalls>({
       cpuMicrosecondsAltogether: user + system + (elsewhere?.altogether ?? 0),
       collections: collections - collectionsBefore,
       collectionMilliseconds: collectionMilliseconds - pauseBefore,
+      residentBytes: rss,
+      heapBytes: heapUsed,
     };
     if (latencies !== undefined) {
       const sorted = latencies.map((milliseconds) => milliseconds * 1000).sort();

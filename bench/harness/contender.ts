@@ -1,7 +1,13 @@
 /** What a benchmarked client is to the harness. Every file of `bench/contenders/` exports one as `contender`. */
-import type { Inbox } from './inbox.js';
-
 export type Payload = Buffer | string;
+
+/** Where a contender delivers: every message once, in order; binary as bytes at an offset, text as a string. */
+export interface Receiving {
+  binary(bytes: Uint8Array, offset: number, byteLength: number): void;
+  text(text: string): void;
+  /** The connection is lost, or did what it must not do. */
+  fail(error: Error): void;
+}
 
 export interface Target {
   url: string;
@@ -19,10 +25,9 @@ export interface Contender {
   /** The statement that brings it into a fresh process, in JavaScript with top-level await. */
   readonly load: string;
   /**
-   * Opens one connection. Every message must reach `inbox`: binary as bytes at an offset, text as a JavaScript
-   * string. `inbox.fail` hears of a connection that ends without `close()`.
+   * Opens one connection, whose messages all reach `inbox`. `inbox.fail` hears of one that ends without `close()`.
    */
-  open(target: Target, inbox: Inbox): Promise<Link>;
+  open(target: Target, inbox: Receiving): Promise<Link>;
 }
 
 export interface Link {

@@ -1,6 +1,6 @@
 /** What a workload is to the harness. Every file of `bench/workloads/` exports one as `workload`. */
 import type { Peer } from '../server/peer.js';
-import type { Contender, Link } from './contender.js';
+import type { Contender, Link, Receiving } from './contender.js';
 import type { Inbox } from './inbox.js';
 
 /** `resumed` is TLS to a server that resumes sessions, which the one of `tls` refuses; `none` needs no server. */
@@ -16,7 +16,7 @@ export interface Workload {
   readonly metric: Metric;
   /** tcp and tls where nothing is said. */
   readonly transports?: readonly Transport[];
-  /** Takes part without being asked for: everybody, or heartwire, ws and the floor. */
+  /** Who takes part in the short run: everybody, or heartwire, ws and the floor. In the full one everybody does. */
   readonly cast: 'everybody' | 'usual';
   /** How many rounds are measured, and how long each should take or how many steps it has. */
   readonly rounds: number;
@@ -35,6 +35,8 @@ export interface WarmUp {
 /** One row group of the results: the same server and the same wire bytes for every contender. */
 export interface Case {
   readonly label: string;
+  /** Measured by `bench:full` only, or when it is asked for by name. */
+  readonly full?: boolean;
   /** Of a message, where there are any. */
   readonly byteLength?: number;
   /** A round is a number of steps, of so many messages each. */
@@ -48,15 +50,15 @@ export interface Case {
 /** What a case plays with. */
 export interface Stage {
   readonly contender: Contender;
-  /** Where the messages of all its connections arrive. */
+  /** Where the messages of its connections arrive, unless the case has something else to do with them. */
   readonly inbox: Inbox;
   /** Opens a connection to the case's part of the server. */
-  open(): Promise<Link>;
+  open(inbox?: Receiving): Promise<Link>;
 }
 
 export interface Player {
   /** Closed when the case is over. */
-  readonly link?: Link;
+  readonly link?: { close(): Promise<unknown> };
   /** Does `steps` steps and resolves when the last message is checked; fills `latencies` (ms) unless the metric is a rate. */
   round(steps: number, latencies?: Float64Array): Promise<void>;
   /** CPU time of the last round in µs, where the round is not played in this process. */

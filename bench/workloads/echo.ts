@@ -1,28 +1,18 @@
 /** Round trips, one message in flight: the client sends the next when the echo of the last has been checked. */
-import bufferutil from 'bufferutil';
 import { payloads } from '../harness/payload.js';
 import type { Case, Workload } from '../harness/workload.js';
-import { headerLength, writeHeader } from '../server/frames.js';
+import { serveEcho } from '../server/echo.js';
 
 /** Messages are made beforehand; a few different ones make a repeated echo noticeable. */
 const PERIOD = 16;
 
-function echo(label: string, byteLength: number): Case {
+function echo(label: string, byteLength: number, full?: boolean): Case {
   return {
     label,
+    full,
     byteLength,
     messagesPerStep: 1,
-    serve(peer) {
-      // Unmasked where it lies, with the shorter header written over the end of the masked one. The reader's
-      // memory may go to the socket, because the next message comes only after this echo has arrived.
-      peer.onFrame = (first, bytes, offset, length) => {
-        const body = bytes.subarray(offset, offset + length);
-        bufferutil.unmask(body, bytes.subarray(offset - 4, offset));
-        const start = offset - headerLength(length);
-        writeHeader(bytes, start, first, length);
-        peer.write(bytes.subarray(start, offset + length));
-      };
-    },
+    serve: serveEcho,
     async play({ open, inbox }) {
       const link = await open();
       const messages = payloads('binary', PERIOD, byteLength);
@@ -58,5 +48,14 @@ export const workload: Workload = {
   cast: 'usual',
   rounds: 9,
   round: { milliseconds: 100 },
-  cases: [echo('64 B', 64), echo('8 KiB', 8 * 1024), echo('100 kB', 100_000)],
+  // Those of picows and Beast (256, 8192 and 100 000 B), and those of ws's own speed test (64 B to 1 MiB).
+  cases: [
+    echo('64 B', 64),
+    echo('256 B', 256, true),
+    echo('8 KiB', 8 * 1024),
+    echo('16 KiB', 16 * 1024, true),
+    echo('100 kB', 100_000),
+    echo('128 KiB', 128 * 1024, true),
+    echo('1 MiB', 1024 * 1024, true),
+  ],
 };

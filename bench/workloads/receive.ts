@@ -6,17 +6,18 @@
 import { type Kind, payload } from '../harness/payload.js';
 import type { Case, Workload } from '../harness/workload.js';
 import { BINARY, frame, TEXT } from '../server/frames.js';
-import { type Peer, unmasked } from '../server/peer.js';
+import { stream } from '../server/stream.js';
 
 /** Small enough for the second-level cache beside the socket's own copies; large messages need more room. */
 const CHUNK = 256 * 1024;
 const LEAST_FRAMES = 4;
 
-function receive(kind: Kind, label: string, byteLength: number): Case {
+function receive(kind: Kind, label: string, byteLength: number, full?: boolean): Case {
   const period = Math.max(LEAST_FRAMES, Math.floor(CHUNK / byteLength));
   let chunk: Buffer | undefined;
   return {
     label: `${kind} ${label}`,
+    full,
     byteLength,
     messagesPerStep: 1,
     serve(peer) {
@@ -25,9 +26,7 @@ function receive(kind: Kind, label: string, byteLength: number): Case {
           frame(kind === 'binary' ? BINARY : TEXT, payload(kind, number, byteLength)),
         ),
       );
-      const frames = chunk;
-      peer.onFrame = (_, bytes, offset, length) =>
-        stream(peer, frames, frames.length / period, Number(unmasked(bytes, offset, length).toString()));
+      stream(peer, chunk, period);
     },
     async play({ open, inbox }) {
       const link = await open();
@@ -44,22 +43,14 @@ function receive(kind: Kind, label: string, byteLength: number): Case {
   };
 }
 
-/** Writes `messages` frames of `frameLength` bytes, one chunk at a time. */
-function stream(peer: Peer, chunk: Buffer, frameLength: number, messages: number): void {
-  const bytes = Math.min(chunk.length, messages * frameLength);
-  const left = messages - bytes / frameLength;
-  if (bytes === 0) return;
-  peer.write(bytes === chunk.length ? chunk : chunk.subarray(0, bytes), () =>
-    stream(peer, chunk, frameLength, left),
-  );
-}
-
-const SIZES: [string, number][] = [
+const SIZES: [label: string, byteLength: number, full?: boolean][] = [
   ['16 B', 16],
   ['128 B', 128],
   ['1 KiB', 1024],
   ['16 KiB', 16 * 1024],
   ['1 MiB', 1024 * 1024],
+  ['4 MiB', 4 * 1024 * 1024, true],
+  ['16 MiB', 16 * 1024 * 1024, true],
 ];
 
 export const workload: Workload = {
@@ -69,6 +60,6 @@ export const workload: Workload = {
   rounds: 5,
   round: { milliseconds: 150 },
   cases: (['binary', 'text'] as const).flatMap((kind) =>
-    SIZES.map(([label, byteLength]) => receive(kind, label, byteLength)),
+    SIZES.map(([label, byteLength, full]) => receive(kind, label, byteLength, full)),
   ),
 };
