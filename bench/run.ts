@@ -2,20 +2,25 @@
  * `npm run bench`: each contender in each workload over tcp and TLS, in turns, then the codec's operations.
  * The server, and every contender in every case, are processes of their own; this one only conducts, and is idle while they run.
  */
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { type Selection, selection, USAGE } from './harness/arguments.js';
 import { Child } from './harness/child.js';
 import { cores, machine } from './harness/machine.js';
 import { Progress } from './harness/progress.js';
 import { contenderNames, usualContenders, workloads } from './harness/registry.js';
-import { heading, LEGEND, microLine, type Row, save, summarize, tableLine } from './harness/report.js';
 import type { ServerCalls } from './harness/server-process.js';
 import { assemble, dismiss, type Programme } from './harness/troupe.js';
 import { PATIENCE, takeTurns } from './harness/turns.js';
 import { type Transport, transports, type Workload } from './harness/workload.js';
 import type { MicroCalls, MicroRow } from './micro/micro-process.js';
+import { page } from './report/page.js';
+import { type Row, type Run, save, summarize } from './report/rows.js';
+import { heading, LEGEND, microLine, tableLine } from './report/table.js';
 
 /** Cores used by others, below which a run is worth quoting. */
 const QUIET = 0.15;
+const REPORT = new URL('report.html', import.meta.url);
 
 interface Step {
   transport: Transport;
@@ -40,14 +45,17 @@ async function run(selected: Selection): Promise<void> {
   const micro = await codecOperations(selected, failures);
 
   const seconds = (performance.now() - begin) / 1000;
-  const file = save({ machine: about, quick: selected.quick, seconds, ...result, micro });
+  const date = new Date().toISOString();
+  const found: Run = { date, machine: about, quick: selected.quick, seconds, ...result, micro };
+  const file = save(found, selected.json);
+  writeFileSync(REPORT, page(found));
   if (result.foreignCores > QUIET) {
     const used = result.foreignCores.toFixed(2);
     console.log(
       `\nNot a quiet machine: others used ${used} cores; speeds are too low, CPU/msg is less wrong`,
     );
   }
-  console.log(`\n${seconds.toFixed(0)} s; all samples: ${file}`);
+  console.log(`\n${seconds.toFixed(0)} s; all samples: ${file}; to look at: ${fileURLToPath(REPORT)}`);
   if (failures.length > 0) {
     console.error(`\nFAILED:\n${failures.join('\n')}`);
     process.exitCode = 1;
@@ -55,13 +63,13 @@ async function run(selected: Selection): Promise<void> {
 }
 
 async function endToEnd(
-  { wanted, contenders, quick }: Selection,
+  { wanted, contenders, quick, full }: Selection,
   failures: string[],
 ): Promise<{ rows: Row[]; subjects: Record<string, string>; foreignCores: number }> {
   const rows: Row[] = [];
   const programme: Programme = { subjects: {}, failures };
   const { subjects } = programme;
-  const plan = (await everything()).filter((step) => wanted(titleOf(step)));
+  const plan = (await everything()).filter((step) => wanted(titleOf(step), isFull(step)));
   if (plan.length === 0) return { rows, subjects, foreignCores: 0 };
 
   const progress = new Progress(plan.length);
@@ -78,7 +86,8 @@ async function endToEnd(
     before = step;
     progress.next(titleOf(step));
     const scene = { workload, index, url: address[transport], ca: address.ca, quick };
-    const cast = contenders ?? (workload.cast === 'everybody' ? contenderNames : usualContenders);
+    const everybody = full || workload.cast === 'everybody';
+    const cast = contenders ?? (everybody ? contenderNames : usualContenders);
     const troupe = await assemble(cast, transport, programme);
     const outcomes = await takeTurns(troupe, server, scene);
     await dismiss(troupe);
@@ -134,4 +143,8 @@ async function everything(): Promise<Step[]> {
 
 function titleOf({ workload, label, transport }: Step): string {
   return `${workload.name} ${label} ${transport}`;
+}
+
+function isFull({ workload, index }: Step): boolean {
+  return workload.cases[index].full === true;
 }

@@ -3,17 +3,23 @@ import { parseArgs } from 'node:util';
 import { contenderNames, usualContenders } from './registry.js';
 
 export interface Selection {
-  /** Is this part of the suite asked for? */
-  wanted(title: string): boolean;
+  /** Is this part of the suite asked for? Of the parts for full runs only those that are named, unless this is one. */
+  wanted(title: string, fullOnly?: boolean): boolean;
   /** Undefined: whom each workload wants. */
   contenders: string[] | undefined;
   quick: boolean;
+  /** Every case, and everybody in it. */
+  full: boolean;
+  /** Where the samples go, besides bench/results/. */
+  json: string | undefined;
 }
 
 export const USAGE = `npm run bench -- [options]
   --only <text>[,<text>…]     what has one of these in its title, such as "receive binary 16 B tcp" or "micro mask"
   --contenders <name>[,…]     of ${contenderNames.join(', ')}, or all; by default all of them in
                               connect and import, and ${usualContenders.join(', ')} elsewhere
+  --full                      every case with all contenders: npm run bench:full
+  --json <file>               where to write all samples
   --quick                     fewer and shorter rounds: to see that it works, not to quote
   --help`;
 
@@ -22,6 +28,8 @@ export function selection(): Selection | undefined {
     options: {
       only: { type: 'string', default: '' },
       contenders: { type: 'string' },
+      json: { type: 'string' },
+      full: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -30,6 +38,9 @@ export function selection(): Selection | undefined {
   const contenders = values.contenders === 'all' ? contenderNames : values.contenders?.split(',');
   const unknown = (contenders ?? []).filter((name) => !contenderNames.includes(name));
   if (unknown.length > 0) throw new Error(`no contender named ${unknown.join(', ')}\n${USAGE}`);
-  const parts = values.only.split(',');
-  return { wanted: (title) => parts.some((part) => title.includes(part)), contenders, quick: values.quick };
+  const { quick, full, json } = values;
+  const parts = values.only.split(',').filter((part) => part !== '');
+  const wanted = (title: string, fullOnly = false): boolean =>
+    parts.length > 0 ? parts.some((part) => title.includes(part)) : full || !fullOnly;
+  return { wanted, contenders, quick, full, json };
 }

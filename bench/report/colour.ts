@@ -1,0 +1,7 @@
+/** One colour per contender throughout; those not listed share the last. Their names stand beside them everywhere. */
+const COLOURS = ['heartwire', 'ws', 'floor', 'undici', 'global', 'websocket', 'faye', 'heartwire-websocket'];
+
+export function colour(name: string): string {
+  const index = COLOURS.indexOf(name);
+  return `var(--c${index < 0 ? COLOURS.length - 1 : index})`;
+}
