@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import WebSocket from 'ws';
-import type { Contender, Payload } from '../harness/contender.js';
+import type { Contender } from '../harness/contender.js';
+import { openWith } from '../harness/ws-link.js';
 
 const require = createRequire(import.meta.url);
 const versionOf = (name: string): string => require(`${name}/package.json`).version;
@@ -10,34 +11,5 @@ export const contender: Contender = {
   note: 'with bufferutil, perMessageDeflate off; text by toString() of the Buffer that it hands over',
   // Without bufferutil, which it would load and which is another package.
   load: "process.env.WS_NO_BUFFER_UTIL = '1'; await import('ws')",
-  open: ({ url, ca }, inbox) =>
-    new Promise((resolve, reject) => {
-      let closed: (() => void) | undefined;
-      const socket = new WebSocket(url, { perMessageDeflate: false, ca });
-      socket.on('message', (data: Buffer, isBinary) => {
-        if (isBinary) inbox.binary(data, 0, data.length);
-        else inbox.text(data.toString());
-      });
-      socket.on('error', (error) => {
-        reject(error);
-        inbox.fail(error);
-      });
-      socket.on('close', (code, reason) => {
-        if (closed === undefined) inbox.fail(new Error(`connection closed: ${code} ${reason}`));
-        else closed();
-      });
-      socket.on('open', () =>
-        resolve({
-          send: (payload: Payload) => socket.send(payload),
-          sendAll: (payloads) => {
-            for (const payload of payloads) socket.send(payload);
-          },
-          close: () =>
-            new Promise((resolve) => {
-              closed = resolve;
-              socket.close();
-            }),
-        }),
-      );
-    }),
+  open: openWith(WebSocket),
 };

@@ -109,7 +109,7 @@ function latencyCard(rows: Row[]): string {
   const body = rows.map(({ contender, latency }) => {
     const { p50, p90, p99, p999, max } = latency!;
     const cells = [p50, p90, p99, p999, max].map((value) => `<td>${threeDigits(value)}</td>`);
-    return `<tr><th>${mark(contender)}${escaped(contender)}</th>${cells.join('')}</tr>`;
+    return `<tr><th class="name">${mark(contender)}${escaped(contender)}</th>${cells.join('')}</tr>`;
   });
   return `<section><h3>${escaped(titleOf(rows[0]))}</h3>
 ${latencyChart(lines)}
@@ -190,15 +190,15 @@ h1 { font-size: 1.6rem; margin: 0; } h2 { margin: 2rem 0 0; font-size: 1.2rem; }
 .note, small, .aside, pre { color: var(--soft); } .note { margin: .2rem 0 .8rem; }
 .cards { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 350px), 1fr)); }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .8rem; min-width: 0; }
-.bar { display: grid; grid-template-columns: 6.2rem 1fr 4.6rem 5.2rem; gap: .5rem; align-items: center; font-size: .82rem; }
+.bar { display: grid; grid-template-columns: 6.2rem 1fr 4.2rem 5.8rem; gap: .5rem; align-items: center; font-size: .82rem; }
 .bar > span:first-child { overflow-wrap: anywhere; line-height: 1.15; padding: .15rem 0; }
 .track { height: .7rem; } .fill { display: block; height: 100%; min-width: 2px; border-radius: 0 3px 3px 0; }
-.value, td { text-align: right; font-variant-numeric: tabular-nums; } .aside { text-align: right; line-height: 1.1; }
+.value, td { text-align: right; font-variant-numeric: tabular-nums; } .aside { text-align: right; line-height: 1.1; white-space: nowrap; }
 .aside small { display: block; font-size: .72rem; }
 .scroll, pre { overflow-x: auto; } pre { font-size: .75rem; }
 table { border-collapse: collapse; font-size: .82rem; width: 100%; }
 th { text-align: left; font-weight: 400; } td, th { padding: .15rem .4rem; border-bottom: 1px solid var(--line); }
-thead { color: var(--soft); } .behind { color: var(--behind); font-weight: 600; }
+th.name { white-space: nowrap; } thead { color: var(--soft); } .behind { color: var(--behind); font-weight: 600; }
 i { display: inline-block; width: .7rem; height: .7rem; border-radius: 2px; margin-right: .4rem; }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem; color: var(--soft); }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft); font-size: 11px; }
