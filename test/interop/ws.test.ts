@@ -1,55 +1,22 @@
-/** `ws` as the server: what two implementations of RFC 6455 say to each other must be what they mean. */
+/**
+ * `ws` as the server, beyond the conversation that every server has (conversation.ts): large messages, many
+ * connections, what `ws` alone can be told to do.
+ */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import type { WebSocket } from 'ws';
-import {
-  type CloseInfo,
-  type Connection,
-  type ConnectOptions,
-  connect,
-  HandshakeError,
-} from '../../src/index.js';
+import { type Connection, type ConnectOptions, connect, HandshakeError } from '../../src/index.js';
 import { type Echo, echoServer } from '../server/echo-server.js';
+import { summary } from './conversation.js';
+import { bytesOf, digest, Inbox, MIB } from './messages.js';
 
 const TRANSPORTS = [
   { over: 'tcp', tls: false },
   { over: 'TLS', tls: true },
 ];
-
-const KIB = 1024;
-const MIB = 1024 * KIB;
-
-/** Lengths at which the header, a read, a slab, or the way of a message changes; each with its neighbours. */
-const BOUNDARIES = [0, 1, 125, 126, 4 * KIB, 16 * KIB, 64 * KIB - 64, 64 * KIB, 128 * KIB, MIB]
-  .flatMap((length) => [length - 1, length, length + 1])
-  .filter((length, i, all) => length >= 0 && all.indexOf(length) === i);
-
-/** One, two, three and four bytes of UTF-8 a character (§8.1; RFC 3629 §3), and all of them at once. */
-const ALPHABETS = {
-  'one byte': 'a',
-  'two bytes': 'é',
-  'three bytes': '水',
-  'four bytes': '🐟',
-  all: 'aé水🐟',
-};
-
-function bytesOf(length: number): Buffer {
-  const bytes = Buffer.allocUnsafe(length);
-  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >> 8) * 7 + length) & 0xff;
-  return bytes;
-}
-
-/** A message, told apart without keeping it: what it is and a digest of it. */
-function digest(data: string | Uint8Array): string {
-  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-  const kind = typeof data === 'string' ? 'text' : 'binary';
-  return `${kind} of ${bytes.length} bytes ${createHash('sha1').update(bytes).digest('hex')}`;
-}
 
 /** A connection to `ws`, which echoes unless told otherwise; both end with the test. */
 async function open(t: TestContext, options: ConnectOptions, echo: Echo): Promise<Connection> {
@@ -58,76 +25,8 @@ async function open(t: TestContext, options: ConnectOptions, echo: Echo): Promis
   return connect(server.url, { tls: server.tls, ...options });
 }
 
-/** Keeps the digests of what comes; `are(n)` resolves when n messages have come, or the connection has ended. */
-class Inbox {
-  readonly digests: string[] = [];
-  #wanted = 0;
-  #resolve = (): void => {};
-
-  readonly options: ConnectOptions = {
-    onMessage: (message) => {
-      this.digests.push(digest(message.isText ? message.text() : message.bytes));
-      if (this.digests.length === this.#wanted) this.#resolve();
-    },
-    onClose: () => this.#resolve(),
-  };
-
-  are(count: number): Promise<void> {
-    if (this.digests.length >= count) return Promise.resolve();
-    this.#wanted = count;
-    return new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-  }
-}
-
 describe('messages to ws and back are identical', () => {
   for (const { over, tls } of TRANSPORTS) {
-    test(`${over}: binary of ${BOUNDARIES.length} lengths from 0 B to 1 MiB, all at once and one by one`, async (t) => {
-      const inbox = new Inbox();
-      const connection = await open(t, inbox.options, { tls });
-      const messages = BOUNDARIES.map(bytesOf);
-      for (const message of messages) connection.send(message);
-      await inbox.are(messages.length);
-      for (const [i, message] of messages.entries()) {
-        connection.send(message);
-        await inbox.are(messages.length + i + 1);
-      }
-      assert.deepEqual(inbox.digests, [...messages, ...messages].map(digest));
-    });
-
-    for (const [what, alphabet] of Object.entries(ALPHABETS)) {
-      test(`${over}: text of ${what} a character, 0 B to 256 KiB`, async (t) => {
-        const inbox = new Inbox();
-        const connection = await open(t, inbox.options, { tls });
-        const perCharacter = Buffer.byteLength(alphabet) / [...alphabet].length;
-        const texts = [0, 1, 30, 42, 63, 64, 126, 1_000, 16_384, 32_768, 65_472, 65_536, 262_144].map(
-          (length) => alphabet.repeat(Math.ceil(length / perCharacter / [...alphabet].length)),
-        );
-        for (const text of texts) connection.send(text);
-        await inbox.are(texts.length);
-        assert.deepEqual(inbox.digests, texts.map(digest));
-      });
-    }
-
-    test(`${over}: any text, any bytes`, async (t) => {
-      const inbox = new Inbox();
-      const connection = await open(t, inbox.options, { tls });
-      const message = fc.oneof(
-        fc.string({ unit: 'binary', maxLength: 300 }),
-        fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
-      );
-      await fc.assert(
-        fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 20 }), async (messages) => {
-          inbox.digests.length = 0;
-          for (const each of messages) connection.send(each);
-          await inbox.are(messages.length);
-          assert.deepEqual(inbox.digests, messages.map(digest));
-        }),
-        { numRuns: 40 },
-      );
-    });
-
     test(`${over}: 32 MiB of binary and 32 MiB of text`, async (t) => {
       const inbox = new Inbox();
       const connection = await open(
@@ -139,32 +38,6 @@ describe('messages to ws and back are identical', () => {
       for (const message of messages) connection.send(message);
       await inbox.are(messages.length);
       assert.deepEqual(inbox.digests, messages.map(digest));
-    });
-
-    test(`${over}: fragments to ws are one message there (§5.4), with pings between them`, async (t) => {
-      const inbox = new Inbox();
-      const connection = await open(t, inbox.options, { tls });
-      const expected: string[] = [];
-      const pings: Promise<number>[] = [];
-      for (const sizes of [
-        [0, 0],
-        [1, 0, 1],
-        [125, 126],
-        [65_535, 1, 65_536],
-        [200_000, 3, 400_000],
-      ]) {
-        const parts = sizes.map(bytesOf);
-        const texts = sizes.map((size) => 'é🐟'.repeat(size / 6));
-        for (const [i, part] of parts.entries()) {
-          connection.send(part, { fin: i === parts.length - 1 });
-          pings.push(connection.ping());
-        }
-        for (const [i, text] of texts.entries()) connection.send(text, { fin: i === texts.length - 1 });
-        expected.push(digest(Buffer.concat(parts)), digest(texts.join('')));
-      }
-      await inbox.are(expected.length);
-      assert.deepEqual(inbox.digests, expected);
-      assert.equal((await Promise.all(pings)).length, 13);
     });
 
     test(`${over}: fragments from ws are one message here, cut within characters, with pings between them`, async (t) => {
@@ -283,20 +156,10 @@ describe('ping and pong with ws (§5.5.2, §5.5.3)', () => {
 });
 
 describe('the closing handshake with ws (§7)', () => {
-  const summary = ({ code, reason, wasClean, error }: CloseInfo): unknown[] => [
-    code,
-    reason,
-    wasClean,
-    error?.code,
-  ];
-
   for (const { over, tls } of TRANSPORTS) {
     for (const [code, reason] of [
-      [1000, ''],
       [1001, 'going away'],
       [1014, 'é'.repeat(61)],
-      [3000, '🐟'],
-      [4999, 'x'.repeat(123)],
     ] as const) {
       test(`${over}: we close with ${code} and ${Buffer.byteLength(reason)} bytes of reason`, async (t) => {
         let told: Promise<unknown[]> | undefined;
@@ -395,22 +258,6 @@ describe('the closing handshake with ws (§7)', () => {
 
 describe('the opening handshake with ws (§4)', () => {
   for (const { over, tls } of TRANSPORTS) {
-    test(`${over}: ws chooses one of the subprotocols (§4.2.2), or none`, async (t) => {
-      const choices: (string | false)[] = ['second', 'first', false];
-      const server = await echoServer({ tls, ws: { handleProtocols: () => choices.shift() ?? false } });
-      t.after(() => server.close());
-      const chosen: string[] = [];
-      for (let i = 0; i < 3; i++) {
-        const connection = await connect(server.url, {
-          tls: server.tls,
-          protocols: ['first', 'second'],
-        });
-        chosen.push(connection.protocol);
-        await connection.close();
-      }
-      assert.deepEqual(chosen, ['second', 'first', '']);
-    });
-
     test(`${over}: ws gets our header fields, the path and the user information`, async (t) => {
       const heads: Record<string, unknown>[] = [];
       const server = await echoServer({
