@@ -1,28 +1,23 @@
 /**
- * HTTP proxies: CONNECT (RFC 9110 §9.3.6) through one of the test's own, through hostile ones, and through tinyproxy.
+ * HTTP proxies: CONNECT (RFC 9110 §9.3.6) through one of the test's own, and through hostile ones.
  * Whatever a proxy does, the server is reached through it or not at all.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp, createServer, Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
-import { type ConnectOptions, connect } from '../../src/connect.js';
-import type { Connection } from '../../src/connection.js';
-import { HandshakeError, UsageError } from '../../src/errors.js';
+import { connect } from '../../src/connect.js';
+import { UsageError } from '../../src/errors.js';
 import { connectRequest, type HttpProxy, proxyFor, TunnelAnswer } from '../../src/transport/proxy-tunnel.js';
 import { pseudoRandomBytes } from '../arbitraries/payload.js';
 import { authority } from '../server/authority.js';
 import { certificate } from '../server/certificate.js';
 import { type ConnectProxy, connectProxy, type ProxyScript } from '../server/connect-proxy.js';
-import { type EchoServer, echoServer } from '../server/echo-server.js';
+import { echoServer } from '../server/echo-server.js';
 import { leavesNothingOpen } from '../server/resources.js';
 import { accepting, scriptedServer } from '../server/scripted-server.js';
+import { echoes, echoing, refusal } from './through-proxy.js';
 
 const TLS = { ca: certificate().cert };
 
@@ -30,46 +25,6 @@ async function proxying(t: TestContext, script: ProxyScript = {}): Promise<Conne
   const proxy = await connectProxy(script);
   t.after(() => proxy.close());
   return proxy;
-}
-
-interface Counted extends EchoServer {
-  /** TCP connections that came, from whomever. */
-  connections: number;
-}
-
-async function echoing(t: TestContext, tls: boolean): Promise<Counted> {
-  const server = await echoServer({ tls });
-  const counted = Object.assign(server, { connections: 0 });
-  // `ws` does not show its HTTP server; its own is enough for requests, but a leak would show earlier.
-  (server.server.options.server as { on(event: string, listener: () => void): void }).on(
-    'connection',
-    () => void counted.connections++,
-  );
-  t.after(() => server.close());
-  return counted;
-}
-
-async function refusal(url: string, options: ConnectOptions): Promise<HandshakeError> {
-  const outcome: unknown = await connect(url, options).catch((thrown: unknown) => thrown);
-  if (!(outcome instanceof HandshakeError)) (outcome as { terminate?(): void }).terminate?.();
-  assert.ok(outcome instanceof HandshakeError, `${outcome}`);
-  return outcome;
-}
-
-/** Sends messages of many sizes at once, and waits until all have come back. */
-async function echoes(connection: Connection): Promise<void> {
-  const sizes = [0, 1, 125, 126, 4_000, 65_535, 65_536, 300_000, 2_000_000];
-  const sent = sizes.map((size, i) => pseudoRandomBytes(size, i));
-  const received: Buffer[] = [];
-  let done = (): void => {};
-  const all = new Promise<void>((resolve) => (done = resolve));
-  connection.onMessage = (message) => {
-    received.push(message.copy());
-    if (received.length === sent.length) done();
-  };
-  for (const bytes of sent) connection.send(bytes);
-  await all;
-  for (const [i, bytes] of sent.entries()) assert.ok(received[i].equals(bytes), `${bytes.length} bytes`);
 }
 
 describe('a tunnel', () => {
@@ -595,89 +550,5 @@ describe('the answer to CONNECT', () => {
       () => answer.feed(Buffer.from('HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n')),
       { code: 'ERR_PROXY', statusCode: 503, retryAfter: 7_000 },
     );
-  });
-});
-
-/** A real one, in a process of its own. */
-describe('tinyproxy', () => {
-  const there = spawnSync('tinyproxy', ['-v']).error === undefined;
-  if (!there) {
-    console.error(
-      '\nNOT RUN: the tests against tinyproxy, which is not installed. test/real-proxy.sh installs and runs.\n',
-    );
-  }
-
-  async function tinyproxy(t: TestContext, settings: string[] = []): Promise<string> {
-    const folder = mkdtempSync(join(tmpdir(), 'heartwire-tinyproxy-'));
-    const port = await freePort();
-    const file = join(folder, 'tinyproxy.conf');
-    writeFileSync(
-      file,
-      [`Port ${port}`, 'Listen 127.0.0.1', 'Timeout 60', 'LogLevel Critical', ...settings, ''].join('\n'),
-    );
-    const child: ChildProcess = spawn('tinyproxy', ['-d', '-c', file], { stdio: 'ignore' });
-    t.after(async () => {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-      rmSync(folder, { recursive: true });
-    });
-    while (!(await accepts(port))) await delay(20);
-    return `127.0.0.1:${port}`;
-  }
-
-  async function freePort(): Promise<number> {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as { port: number };
-    server.close();
-    await once(server, 'close');
-    return port;
-  }
-
-  function accepts(port: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const socket = connectTcp({ port, host: '127.0.0.1' });
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-      socket.once('connect', () => socket.destroy());
-    });
-  }
-
-  const real = there ? test : test.skip;
-
-  for (const secure of [false, true]) {
-    real(`${secure ? 'wss' : 'ws'}: messages of all sizes, and back`, async (t) => {
-      const server = await echoing(t, secure);
-      const proxy = await tinyproxy(t);
-      const connection = await connect(server.url, { proxy: `http://${proxy}`, tls: TLS });
-      await echoes(connection);
-      assert.equal((await connection.close()).wasClean, true);
-    });
-  }
-
-  real('with credentials, with wrong ones, and with none', async (t) => {
-    const server = await echoing(t, false);
-    const proxy = await tinyproxy(t, ['BasicAuth user pass']);
-    const connection = await connect(server.url, { proxy: `http://user:pass@${proxy}` });
-    await echoes(connection);
-    connection.terminate();
-    for (const userInfo of ['', 'user:wrong@']) {
-      const error = await refusal(server.url, { proxy: `http://${userInfo}${proxy}` });
-      assert.equal(error.code, 'ERR_PROXY');
-      assert.ok(error.statusCode === 407 || error.statusCode === 401, `${error.statusCode}`);
-    }
-    assert.equal(server.connections, 1);
-  });
-
-  real('a port that it does not allow, and a server that is not there', async (t) => {
-    const server = await echoing(t, false);
-    const strict = await tinyproxy(t, ['ConnectPort 443']);
-    assert.equal((await refusal(server.url, { proxy: `http://${strict}` })).statusCode, 403);
-    assert.equal(server.connections, 0);
-    const open = await tinyproxy(t);
-    const gone = await echoServer();
-    await gone.close();
-    const error = await refusal(gone.url, { proxy: `http://${open}` });
-    assert.equal(error.code, 'ERR_PROXY');
-    assert.ok(error.statusCode! >= 500, `${error.statusCode}`);
   });
 });
