@@ -92,7 +92,8 @@ async def main():
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
     print(runner.addresses[0][1], flush=True)
-    await asyncio.Future()
+    # Whoever started this has ended when standard input does.
+    await asyncio.to_thread(sys.stdin.read)
 
 
 asyncio.run(main())

@@ -26,7 +26,7 @@ export async function startPython(name: 'websockets' | 'aiohttp', tls: boolean):
   const program = fileURLToPath(new URL(`${name}_server.py`, import.meta.url));
   const child = spawn(PYTHON, ['-u', program, ...(tls ? files : [])], {
     cwd: folder,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
   const [line] = (await Promise.race([once(child.stdout!, 'data'), ending(child)])) as [Buffer];
   return {

@@ -70,7 +70,8 @@ async def main():
         max_size=None,
     )
     print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.Future()
+    # Whoever started this has ended when standard input does.
+    await asyncio.to_thread(sys.stdin.read)
 
 
 asyncio.run(main())
