@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { aborted, unlessAborted } from '../src/abort.js';
+import { type ConnectOptions, connect } from '../src/connect.js';
 import { HeartwireError } from '../src/errors.js';
 import { GUARD, receivedLines } from './connection/wire.js';
 import { fill, link, TRANSPORTS, text, until } from './leases/link.js';
 import { encodeFrame } from './reference/frame.js';
+import { leavesNothingOpen } from './server/resources.js';
 import { turns } from './server/scripted-server.js';
 
 const reason = new Error('enough');
@@ -45,6 +47,28 @@ function unhandled(t: { after(done: () => void): void }): unknown[] {
   });
   return rejections;
 }
+
+describe('the signal of connect()', GUARD, () => {
+  const ways: Record<string, [url: string, options: ConnectOptions]> = {
+    'to an address': ['ws://127.0.0.1:9/', {}],
+    'to a name': ['ws://localhost:9/', { socket: { lookup: () => assert.fail('it was looked up') } }],
+    'over TLS': ['wss://127.0.0.1:9/', {}],
+    'with redirects': ['ws://127.0.0.1:9/', { maxRedirects: 3 }],
+    'through a proxy': ['ws://127.0.0.1:9/', { proxy: 'http://127.0.0.1:9' }],
+    'by createConnection': ['ws://a/', { createConnection: () => assert.fail('it was called') }],
+  };
+  for (const [way, [url, options]] of Object.entries(ways)) {
+    test(`${way}: aborted in the turn of the call, while modules are loaded`, async () => {
+      await leavesNothingOpen(async () => {
+        const controller = new AbortController();
+        const connecting = connect(url, { ...options, signal: controller.signal });
+        controller.abort(reason);
+        await assert.rejects(connecting, { name: 'HandshakeError', code: 'ERR_ABORTED', cause: reason });
+        assert.equal(listening(controller.signal), 0);
+      });
+    });
+  }
+});
 
 describe('aborted()', () => {
   test('is an ERR_ABORTED that names the wait and has the signal’s reason as its cause', () => {

@@ -10,7 +10,13 @@ import { authority } from './server/authority.js';
 import { certificate } from './server/certificate.js';
 import { connectProxy } from './server/connect-proxy.js';
 import { leavesNothingOpen } from './server/resources.js';
-import { accepting, type ScriptedServer, scriptedServer, turns } from './server/scripted-server.js';
+import {
+  accepting,
+  type Peer,
+  type ScriptedServer,
+  scriptedServer,
+  turns,
+} from './server/scripted-server.js';
 import { tlsServer } from './server/tls-server.js';
 
 const TLS = { ca: certificate().cert };
@@ -175,6 +181,28 @@ describe('bounded', () => {
     const connection = await connect(server.url, { maxRedirects: 1, handshakeTimeout: 5_000 });
     assert.equal(new URL(connection.url).pathname, '/there');
     connection.terminate();
+  });
+
+  test('where redirects are allowed, any other answer may come in pieces as well', async (t) => {
+    const server = await scriptedServer({ answer: () => '' });
+    t.after(() => server.close());
+    for (const [answer, expected] of [
+      [(peer: Peer) => accepting(peer.request), 'open'],
+      [() => 'HTTP/1.1 404 No\r\nContent-Length: 7\r\n\r\nnothing', '404 nothing'],
+    ] as const) {
+      const index = server.peers.length;
+      const outcome = connect(server.url, { maxRedirects: 1 }).then(
+        (connection) => {
+          connection.terminate();
+          return 'open';
+        },
+        (error: HandshakeError) => `${error.statusCode} ${error.body}`,
+      );
+      const peer = await server.peer(index);
+      await peer.write(...[...answer(peer)].map((byte) => Buffer.from(byte)));
+      peer.end();
+      assert.equal(await outcome, expected);
+    }
   });
 
   test('what is left of a connection that redirected changes nothing for the next', async (t) => {

@@ -210,10 +210,6 @@ export class Receiver<Owner> {
     return (this.#blocked & PAUSED) !== 0;
   }
 
-  get stopped(): boolean {
-    return this.#stopped();
-  }
-
   /** Bytes that were read and wait for delivery. */
   get heldBytes(): number {
     let total = this.#due ? this.#assembly.length : 0;

@@ -332,6 +332,20 @@ describe('closeTimeout', GUARD, () => {
     });
   });
 
+  test('while paused: the error says that the answer may lie unread', async (t) => {
+    const { connection, peer } = await link(t, false, { closeTimeout: 50 });
+    connection.pause();
+    await peer.write(close(1000));
+    void connection.close();
+    const { code, error } = await ended(connection);
+    assert.deepEqual([code, error?.code], [1006, 'ERR_CLOSE_TIMEOUT']);
+    assert.match(error!.message, /within 50 ms; its answer may lie unread, since the connection is paused/);
+    // Then there is nothing to pause any more.
+    connection.resume();
+    connection.pause();
+    assert.equal(connection.isPaused, false);
+  });
+
   test('RFC 6455 §7.1.1: ends the wait for the server to close TCP: the handshake was clean', async (t) => {
     const made = await stopped(t);
     void made.connection.close();
@@ -551,6 +565,22 @@ describe('terminate()', GUARD, () => {
       if (!tls) assert.deepEqual(errors, ['ECONNRESET']);
     });
   }
+
+  test('in onMessage, behind pause(): nothing is kept', async (t) => {
+    const messages: string[] = [];
+    const made = await link(t, false, {
+      onMessage(message, connection) {
+        messages.push(message.text());
+        connection.pause();
+        connection.terminate();
+        connection.resume();
+      },
+    });
+    await made.peer.write(Buffer.concat([text('a'), text('b')]));
+    assert.equal((await outcome(made)).error, 'ERR_TERMINATED');
+    await turns(5);
+    assert.deepEqual(messages, ['a']);
+  });
 
   test('in onMessage: the rest of the read is discarded', async (t) => {
     const messages: string[] = [];

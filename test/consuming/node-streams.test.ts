@@ -462,6 +462,16 @@ describe('text: true and characters that are cut', GUARD, () => {
     assert.deepEqual(await receivedLines(peer, 2), ['text 水', 'text a']);
   });
 
+  test('end() inside a character is ERR_INVALID_PAYLOAD: what was held would be lost', async (t) => {
+    const { connection, peer } = await link(t, false);
+    const duplex = connection.toDuplex({ text: true });
+    const seen = events(duplex);
+    duplex.end(Buffer.from('a水').subarray(0, 3));
+    await turns(10);
+    assert.deepEqual(seen, ['error ERR_INVALID_PAYLOAD', 'close']);
+    assert.deepEqual(frameLines(peer.received), ['text a']);
+  });
+
   test('a string behind a cut character is ERR_INVALID_PAYLOAD: it must not overtake what is held', async (t) => {
     const { connection, peer } = await link(t, false);
     const duplex = connection.toDuplex({ text: true });

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex, PassThrough } from 'node:stream';
 import { describe, type TestContext, test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { SocksClient } from 'socks';
 import { WebSocketServer } from 'ws';
 import { type ConnectOptions, connect } from '../../src/connect.js';
@@ -216,6 +216,38 @@ describe('a socket of the user’s', () => {
       },
       () => server.close(),
     );
+  });
+
+  test('a TLSSocket on which the server speaks first: that is no answer', async (t) => {
+    const server = createTlsServer(certificate(), (socket) => {
+      socket.on('error', () => {});
+      socket.write(accepting('Sec-WebSocket-Key: x'));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const { port } = server.address() as { port: number };
+    const error = await refusal(`wss://127.0.0.1:${port}/`, {
+      async createConnection() {
+        const socket = connectTls({ host: '127.0.0.1', port, ...TLS });
+        await once(socket, 'secureConnect');
+        await until(() => socket.bytesRead > 1_500 || socket.readableLength > 0);
+        return socket;
+      },
+    });
+    assert.match(error.code, /^ERR_HANDSHAKE_(MALFORMED|ACCEPT)$/);
+  });
+
+  test('what node:tls refuses is the user’s mistake over it as well', async () => {
+    const stream = new PassThrough();
+    await assert.rejects(
+      connect('wss://anywhere/', {
+        createConnection: () => stream,
+        tls: { minVersion: 'TLSv9' as 'TLSv1.3' },
+      }),
+      { name: 'UsageError', code: 'ERR_INVALID_OPTION' },
+    );
+    assert.equal(stream.destroyed, true);
   });
 
   test('Nagle’s algorithm is off on it as well', async (t) => {
@@ -608,12 +640,17 @@ describe('what createConnection may do wrong', () => {
   });
 
   test('return a stream that fails, at whatever moment', async () => {
-    for (const url of ['ws://anywhere/', 'wss://anywhere/']) {
+    for (const [url, cause] of [
+      ['ws://anywhere/', new Error('the wire was cut')],
+      ['wss://anywhere/', new Error('the wire was cut')],
+      ['ws://anywhere/', undefined],
+      ['wss://anywhere/', undefined],
+    ] as const) {
       for (let microtasks = 0; microtasks < 24; microtasks++) {
         const stream = new PassThrough();
         const failLater = async (): Promise<void> => {
           for (let i = 0; i < microtasks; i++) await null;
-          stream.destroy(new Error('the wire was cut'));
+          stream.destroy(cause);
         };
         const error = await refusal(url, {
           createConnection() {

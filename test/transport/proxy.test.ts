@@ -199,6 +199,11 @@ const HOSTILE: Record<
     status: 403,
     says: /refused the tunnel with 403 "Forbidden"/,
   },
+  'a refusal without a reason phrase': {
+    answer: (socket) => void socket.end('HTTP/1.1 403 \r\nContent-Length: 0\r\n\r\n'),
+    status: 403,
+    says: /refused the tunnel with 403(?! ")/,
+  },
   'a refusal whose body ends with the connection': {
     answer: (socket) => void socket.end('HTTP/1.0 502 Bad Gateway\r\n\r\nno such host'),
     status: 502,

@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
-import { createSecureContext, connect as nodeConnect, type TlsOptions as ServerOptions } from 'node:tls';
+import {
+  createSecureContext,
+  connect as nodeConnect,
+  type TlsOptions as ServerOptions,
+  TLSSocket,
+} from 'node:tls';
 import fc from 'fast-check';
 import { type ConnectOptions, connect } from '../../src/connect.js';
 import type { Connection } from '../../src/connection.js';
@@ -244,6 +249,17 @@ describe('a resumption that fails', () => {
     assert.equal(connection.handshake.tls?.resumed, false);
     await connection.close();
     assert.deepEqual(server.resumed, [false, false]);
+  });
+
+  test('that Node does not take costs a full handshake, and no connection', async (t) => {
+    const server = await serving(t);
+    await resumes(server);
+    const socket = TLSSocket.prototype as TLSSocket & { setSession(session: Buffer): void };
+    const { mock } = t.mock.method(socket, 'setSession', () => {
+      throw new Error('not a session');
+    });
+    assert.equal(await resumes(server), false);
+    assert.equal(mock.callCount(), 1);
   });
 
   test('a ticket is not spent on a server that cannot be reached', async (t) => {

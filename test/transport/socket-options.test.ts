@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import type { SocketOptions } from '../../src/transport/socket-options.js';
+import { applySocketOptions, type SocketOptions } from '../../src/transport/socket-options.js';
 import { GUARD } from '../connection/wire.js';
 import { link, TRANSPORTS, until } from '../leases/link.js';
 
@@ -73,6 +74,37 @@ async function connected(t: TestContext, tls: boolean, socket?: SocketOptions) {
   assert.equal(connection.remotePort, server.port);
   return { localPort, ...kernelTimer(localPort, server.port) };
 }
+
+describe('typeOfService', () => {
+  /** A stream with a native side as Node 24 has it. */
+  const over = (handle: unknown): PassThrough => Object.assign(new PassThrough(), { _handle: handle });
+
+  test('is set by the native method, over TLS by that of the socket beneath', () => {
+    const marks: number[] = [];
+    const tcp = {
+      setTypeOfService(value: number) {
+        marks.push(value);
+        return 0;
+      },
+    };
+    assert.deepEqual(applySocketOptions(over(tcp), { typeOfService: 0xb8 }), []);
+    assert.deepEqual(applySocketOptions(over({ _parent: tcp }), { typeOfService: 0x28 }), []);
+    assert.deepEqual(marks, [0xb8, 0x28]);
+  });
+
+  test('that cannot be set, for whatever reason, is reported and costs nothing else', () => {
+    const refuses = { setTypeOfService: () => -22 };
+    const throws = {
+      setTypeOfService() {
+        throw new Error('no such thing');
+      },
+    };
+    for (const handle of [undefined, null, {}, refuses, throws]) {
+      assert.deepEqual(applySocketOptions(over(handle), { typeOfService: 1 }), ['typeOfService']);
+    }
+    assert.deepEqual(applySocketOptions(over(throws), {}), []);
+  });
+});
 
 for (const { over, tls } of TRANSPORTS) {
   describe(`over ${over}`, GUARD, () => {

@@ -1,0 +1,3 @@
+import { restore } from './hide.js';
+
+restore();
