@@ -320,7 +320,10 @@ export class Route {
     this.#notApplied = applySocketOptions(stream, this.#options.socket ?? {});
     if (secure && !isTlsSocket(stream)) return this.#secure(stream);
     this.#transport = Transport.over(stream, Route.#handlers, this as Route);
-    if (isTlsSocket(stream)) this.#foreignTls = (await import('./tls-client.js')).tlsReport(stream);
+    if (!isTlsSocket(stream)) return;
+    const { tlsReport } = await import('./tls-client.js');
+    // It may have been lost meanwhile, and has nothing to report then.
+    if (!stream.destroyed) this.#foreignTls = tlsReport(stream);
   }
 
   #noStream(thrown: unknown): HandshakeError {
