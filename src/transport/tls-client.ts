@@ -54,6 +54,9 @@ export class TlsClient {
   /** Throws what Node throws for bad options. */
   constructor(target: { host: string; port: number }, given: TlsOptions) {
     const { host, port } = target;
+    // Node looks at it only when the socket is connecting already, and leaves that to itself.
+    if (given.servername && typeof given.servername !== 'string')
+      throw new TypeError('tls.servername must be a string');
     const options: NodeTlsOptions = {
       // For SNI and the certificate check; an address is not a name (RFC 6066 §3).
       servername: isIP(host) ? undefined : host,

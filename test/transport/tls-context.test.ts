@@ -254,6 +254,17 @@ describe('what else can fail in TLS is ERR_TLS', () => {
     }
     assert.equal(server.sockets.length, 0);
   });
+
+  test('servername that is no string: no socket is left behind, which Node would do', async (t) => {
+    const server = await serving(t);
+    await leavesNothingOpen(async () => {
+      for (const url of [server.url, server.url.replace('127.0.0.1', 'localhost')]) {
+        const tls = { servername: 5 as unknown as string };
+        await assert.rejects(connect(url, { tls }), { name: 'UsageError', code: 'ERR_INVALID_OPTION' });
+      }
+    });
+    assert.equal(server.sockets.length, 0);
+  });
 });
 
 describe('trust and identity', () => {
