@@ -355,6 +355,42 @@ describe('options of the socket', () => {
     }
   });
 
+  test('lookup: what it calls back with a second time, or throws behind that, changes nothing', async (t) => {
+    const { port } = await serving(t);
+    const found: LookupAddress[] = [{ address: '127.0.0.1', family: 4 }];
+    const connection = await connect(`ws://server.test:${port}/`, {
+      socket: {
+        lookup(_name, _options, callback) {
+          callback(null, found);
+          callback(null, [{ address: '127.0.0.9', family: 4 }]);
+          callback(new Error('too late'), '');
+        },
+      },
+    });
+    assert.deepEqual(told(connection.handshake.attempts), ['127.0.0.1 (4)']);
+    connection.terminate();
+
+    const error = await refusal('ws://server.test/', {
+      socket: {
+        lookup(_name, _options, callback) {
+          callback(new Error('the first'), '');
+          callback(new Error('the second'), '');
+          throw new Error('the third');
+        },
+      },
+    });
+    assert.equal((error.cause as Error).message, 'the first');
+  });
+
+  test('what node:tls refuses only when there is an address to connect to', async () => {
+    const lookup = resolvesTo('127.0.0.1');
+    const tls = { ALPNProtocols: [5] as unknown as string[] };
+    await leavesNothingOpen(async () => {
+      const error = await refusal('wss://server.test/', { socket: { lookup }, tls });
+      assert.equal((error.cause as NodeJS.ErrnoException).code, 'ERR_INVALID_ARG_TYPE');
+    });
+  });
+
   test('lookup: is asked for all addresses, of the family that is wanted', async () => {
     const asked: object[] = [];
     const lookup: LookupFunction = (name, { all, family }, callback) => {
