@@ -426,6 +426,25 @@ for (const { over, tls } of TRANSPORTS) {
       assert.equal((error.cause as NodeJS.ErrnoException).code, 'ECONNRESET');
     });
 
+    test('RST while delivery is paused: the error counts what was read and is lost', async (t) => {
+      const messages: string[] = [];
+      const { connection, peer } = await link(t, tls, {
+        onMessage(message, own) {
+          messages.push(message.text());
+          own.pause();
+        },
+      });
+      await peer.write(Buffer.concat([text('a'), text('bc'), text('d')]));
+      await until(() => messages.length === 1);
+      peer.reset();
+      // A socket that is paused tells of it only when it is written to.
+      await until(() => connection.readyState !== ReadyState.open || !connection.send('x'));
+      const { error } = await ended(connection);
+      assert.equal(error?.code, 'ERR_CONNECTION_LOST');
+      assert.match(error!.message, /; 7 bytes read while delivery waited are lost$/);
+      assert.deepEqual(messages, ['a']);
+    });
+
     test('FIN, or RST, instead of an answer to our Close frame', async (t) => {
       for (const end of ['end', 'reset'] as const) {
         const made = await link(t, tls);
