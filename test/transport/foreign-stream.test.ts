@@ -621,17 +621,18 @@ describe('a stream that is all JavaScript', () => {
 
 describe('what createConnection may do wrong', () => {
   test('throw, or reject: ERR_CONNECT with that as the cause', async () => {
-    const reason = new Error('no way there');
-    for (const createConnection of [
-      (): never => {
-        throw reason;
-      },
-      () => Promise.reject(reason),
-    ]) {
-      const error = await refusal('ws://anywhere/', { createConnection });
-      assert.equal(error.code, 'ERR_CONNECT');
-      assert.equal(error.cause, reason);
-      assert.match(error.message, /^anywhere:80: createConnection failed: no way there/);
+    for (const reason of [new Error('no way there'), 'no way there']) {
+      for (const createConnection of [
+        (): never => {
+          throw reason;
+        },
+        () => Promise.reject(reason),
+      ]) {
+        const error = await refusal('ws://anywhere/', { createConnection });
+        assert.equal(error.code, 'ERR_CONNECT');
+        assert.equal(error.cause, reason);
+        assert.match(error.message, /^anywhere:80: createConnection failed: no way there/);
+      }
     }
   });
 
