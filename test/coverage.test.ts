@@ -12,5 +12,5 @@ test('what .c8rc.json leaves out is generated, or types that no one runs', () =>
   for (const path of exclude.filter((each) => each !== GENERATED)) {
     assert.equal(transformSync(read(path), { loader: 'ts' }).code, '', path);
   }
-  assert.equal(exclude.length, 4);
+  assert.ok(exclude.includes(GENERATED), 'the list is read');
 });

@@ -12,6 +12,7 @@ import {
   connect,
   HandshakeError,
 } from '../../src/index.js';
+import { GUARD } from '../connection/wire.js';
 import { certificate } from '../server/certificate.js';
 import { ALPHABETS, BOUNDARIES, bytesOf, digest, Inbox } from './messages.js';
 import type { Counterpart } from './servers/part.js';
@@ -48,7 +49,7 @@ const CLOSINGS: [code: number, reason: string][] = [
 let connections = 0;
 
 export function conversation(partner: Partner, variant: Variant = PLAIN): void {
-  describe(`${partner.name}${variant.name && `, ${variant.name}`}`, () => {
+  describe(`${partner.name}${variant.name && `, ${variant.name}`}`, GUARD, () => {
     let server: Counterpart;
     before(async () => {
       server = await partner.start();
