@@ -55,12 +55,12 @@ function summary(rows: Row[]): string {
     (row) =>
       `<tr><th>${escaped(titleOf(row))}</th>${cell(row.ratio.ws, row.ratioInterval.ws)}` +
       `${cell(row.ratio.floor, row.ratioInterval.floor)}` +
-      `<td>${duration(row.cpuNanosecondsPerMessage)}</td></tr>`,
+      `${cell(row.tailRatio.ws, undefined)}<td>${duration(row.cpuNanosecondsPerMessage)}</td></tr>`,
   );
   return `<h2>Summary</h2>
 <p class="note">Heartwire's speed relative to ws and to the floor (above 1 is faster, below 1 is marked), and its CPU time
 per message.</p>
-<div class="scroll"><table><thead><tr><th>case</th><td>× ws</td><td>× floor</td><td>CPU</td></tr></thead>
+<div class="scroll"><table><thead><tr><th>case</th><td>× ws</td><td>× floor</td><td>p99 × ws</td><td>CPU</td></tr></thead>
 <tbody>${body.join('\n')}</tbody></table></div>`;
 }
 

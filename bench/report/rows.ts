@@ -34,6 +34,8 @@ export interface Row {
   ratio: Record<string, number>;
   /** Where that ratio lies with 95 % confidence. */
   ratioInterval: Record<string, [low: number, high: number]>;
+  /** Their p99 relative to its own, in the same way; above 1 is faster. Where latency was measured. */
+  tailRatio: Record<string, number>;
   /** CPU time relative to theirs, in the same way. */
   cpuRatio: Record<string, number>;
   /** Share of the TLS connections made meanwhile that the server resumed. */
@@ -53,6 +55,7 @@ export function summarize(
     const speeds = samples.map(speed);
     const ratio: Record<string, number> = {};
     const ratioInterval: Row['ratioInterval'] = {};
+    const tailRatio: Record<string, number> = {};
     const cpuRatio: Record<string, number> = {};
     for (const reference of REFERENCES) {
       const others = results.get(reference);
@@ -60,6 +63,10 @@ export function summarize(
       const ratios = speeds.map((value, round) => value / speed(others.samples[round]));
       ratio[reference] = median(ratios);
       ratioInterval[reference] = interval(ratios);
+      if (samples[0].latency !== undefined) {
+        const tails = samples.map(({ latency }, i) => others.samples[i].latency!.p99 / latency!.p99);
+        tailRatio[reference] = median(tails);
+      }
       cpuRatio[reference] = median(samples.map((sample, round) => cpu(sample) / cpu(others.samples[round])));
     }
     rows.push({
@@ -82,6 +89,7 @@ export function summarize(
       },
       ratio,
       ratioInterval,
+      tailRatio,
       cpuRatio,
       resumed: tls.handshakes === 0 ? undefined : tls.resumed / tls.handshakes,
       samples: samples.map(({ latencies: _, ...sample }) => sample),

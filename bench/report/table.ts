@@ -4,16 +4,23 @@ import type { Metric } from '../harness/workload.js';
 import type { MicroRow } from '../micro/micro-process.js';
 import { REFERENCES, type Row } from './rows.js';
 
-const COLUMNS = [-27, -7, -9, 23, 5, 9, 8, 8, 7, 7, 9, 7];
+/** The contenders that speeds are given relative to. */
+const SHOWN = REFERENCES.filter(
+  (name) => (name === 'baseline') === (process.env.HEARTWIRE_BASELINE !== undefined),
+);
+const TIMES = SHOWN.map((name) => `× ${name}`);
+
+const COLUMNS = [-30, -7, -9, 23, 5, 9, 8, 8, 7, 7, 11, 11];
 
 export function heading(metric: Metric): string {
   const title = ['workload', '', 'contender'];
   if (metric === 'cost') {
-    const cells = ['p50 / p90 µs', '±', 'CPU each', 'resumed', 'busy c/s', '× ws', '× floor'];
-    return line([...title, ...cells, 'CPU × ws', '× floor']);
+    const cells = ['p50 / p90 µs', '±', 'CPU each', 'resumed', 'busy c/s', ...TIMES];
+    return line([...title, ...cells, ...TIMES.map((times) => `CPU ${times}`)]);
   }
-  const result = metric === 'rate' ? 'messages/s' : 'p50 / p99 / p99.9 µs';
-  return line([...title, result, '±', 'CPU/msg', 'GC/M', 'busy c/s', '× ws', '× floor']);
+  const figures = metric === 'rate' ? 'messages/s' : 'p50 / p99 / p99.9 µs';
+  const tails = metric === 'rate' ? [] : TIMES.map((times) => `p99 ${times}`);
+  return line([...title, figures, '±', 'CPU/msg', 'GC/M', 'busy c/s', ...TIMES, ...tails]);
 }
 
 export function tableLine(row: Row): string {
@@ -28,7 +35,8 @@ export function tableLine(row: Row): string {
     `${Math.round(row.busy.client * 100)}/${Math.round(row.busy.server * 100)}`,
     ...relative(row.ratio),
   ];
-  return line(row.metric === 'cost' ? [...cells, ...relative(row.cpuRatio)] : cells);
+  if (row.metric === 'rate') return line(cells);
+  return line([...cells, ...relative(row.metric === 'cost' ? row.cpuRatio : row.tailRatio)]);
 }
 
 function result({ metric, messagesPerSecond, latency }: Row): string {
@@ -38,7 +46,7 @@ function result({ metric, messagesPerSecond, latency }: Row): string {
 }
 
 function relative(ratio: Record<string, number>): string[] {
-  return REFERENCES.map((name) => (ratio[name] === undefined ? '' : threeDigits(ratio[name])));
+  return SHOWN.map((name) => (ratio[name] === undefined ? '' : threeDigits(ratio[name])));
 }
 
 /** The first way is Heartwire's, and the others are given relative to it. */
@@ -52,6 +60,7 @@ CPU/msg   client's user and system time, all threads
 GC/M      the client's garbage collections per million messages
 busy c/s  percent of a core that client and server used; a client below 100 waits for the server or the kernel
 × ws, × floor   speed relative to theirs, above 1 is faster: messages/s, or the inverse of p50; paired by round
+p99 × ws, × floor   the same with p99
 CPU × ws, × floor   CPU time relative to theirs, below 1 is less; paired by round
 resumed   share of the TLS connections that the server says it resumed
 connect   time until it is open, CPU time until it is closed, one at a time
