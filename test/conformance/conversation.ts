@@ -72,8 +72,9 @@ const SOON = 10_000;
 /** No deadline of the client's own ends a conversation. */
 const NEVER = 2 ** 31 - 1;
 
-export function scenario(title: string, content: Scenario): void {
-  test(title, () => holds(content));
+/** One test for one scenario; given as a function where it takes long to make. */
+export function scenario(title: string, content: Scenario | (() => Scenario)): void {
+  test(title, () => holds(typeof content === 'function' ? content() : content));
 }
 
 export type Named = readonly [name: string, content: Scenario];

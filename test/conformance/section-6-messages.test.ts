@@ -10,11 +10,12 @@ const MIB = 1024 * KIB;
 
 /** Text of so many bytes, made of a smaller one again and again. */
 function longText(length: number): Buffer {
-  const piece = pseudoRandomText(10_007, 5);
-  const whole = Math.floor(length / piece.length);
-  const rest = pseudoRandomText(length % piece.length, 6);
-  return Buffer.concat([...Array.from({ length: whole }, () => piece), rest]);
+  const whole = Math.floor(length / PIECE.length);
+  const rest = pseudoRandomText(length % PIECE.length, 6);
+  return Buffer.concat([...Array.from({ length: whole }, () => PIECE), rest]);
 }
+
+const PIECE = pseudoRandomText(10_007, 5);
 
 const CONTENTS = {
   text: { opcode: 1, of: longText },
