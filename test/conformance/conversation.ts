@@ -19,9 +19,10 @@ import { clientFrames, close, digest, inSegments, shownFrame } from './frames.js
 
 /**
  * Bytes: the server writes them as a segment of their own. A number: the client has by now sent so many of the
- * frames expected of it, neither less nor more. A function: the application does something.
+ * frames expected of it, neither less nor more. A function: the application does something. FIN, RST: the server
+ * ends TCP without more ado.
  */
-export type Step = Uint8Array | number | ((connection: Connection) => void);
+export type Step = Uint8Array | number | ((connection: Connection) => void) | 'FIN' | 'RST';
 
 export interface Scenario {
   server: Step | readonly Step[];
@@ -57,6 +58,11 @@ export function closes(code?: number, reason = ''): Ending {
 /** The same when the server's Close frame is among the steps. */
 export function closed(code?: number, reason = ''): Ending {
   return { client: close(code), tcp: 'server', info: { code: code ?? 1005, reason, wasClean: true } };
+}
+
+/** The server ends TCP, by a step, without a closing handshake, §7.1.5. */
+export function lost(): Ending {
+  return { tcp: 'server', info: { ...LOST, error: 'ERR_CONNECTION_LOST' } };
 }
 
 /** The client fails the connection, §7.1.7: it says why, and closes TCP. */
@@ -122,11 +128,11 @@ export async function holds(content: Scenario, name = ''): Promise<void> {
   });
   try {
     const peer = await server.peer();
-    await play(steps, connection, peer, client, name);
+    const ended = await play(steps, connection, peer, client, name);
     if (ends.server !== undefined) await peer.write(ends.server);
     const awaited = ends.client === undefined ? client : [...client, ends.client];
     await soon(Promise.race([peer.receives(maskedLength(awaited)), peer.closed]));
-    const tcp = await closeTcp(peer, ends.tcp);
+    const tcp = ended ? 'server' : await closeTcp(peer, ends.tcp);
     const info = await soon(connection.closed);
     await soon(peer.closed);
 
@@ -154,13 +160,15 @@ export async function holds(content: Scenario, name = ''): Promise<void> {
   }
 }
 
+/** True: the server has ended TCP. */
 async function play(
   steps: readonly Step[],
   connection: Connection,
   peer: Peer,
   client: readonly Buffer[],
   name: string,
-): Promise<void> {
+): Promise<boolean> {
+  let ended = false;
   for (const [index, step] of steps.entries()) {
     if (typeof step === 'function') {
       step(connection);
@@ -170,11 +178,16 @@ async function play(
       await turns(3);
       const message = `${name} Before step ${index} the client had sent ${peer.receivedLength} bytes, not ${expected}`;
       assert.equal(peer.receivedLength, expected, message.trim());
+    } else if (typeof step === 'string') {
+      ended = true;
+      if (step === 'FIN') peer.end();
+      else peer.reset();
     } else {
       await peer.write(step);
       await turns(2);
     }
   }
+  return ended;
 }
 
 /** Who sends FIN first. A client that is to leave it to the server is given time to do it wrong. */
