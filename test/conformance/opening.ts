@@ -80,8 +80,17 @@ export function accepted(
   }
 }
 
-/** The client does not take the answer: `connect()` rejects, TCP is closed, and nothing was sent behind the request. */
-export function refused(title: string, reply: Answer, code: string, options: ConnectOptions = {}): void {
+/**
+ * The client does not take the answer: `connect()` rejects with this code (and message), TCP is closed, and nothing was
+ * sent behind the request.
+ */
+export function refused(
+  title: string,
+  reply: Answer,
+  code: string,
+  options: ConnectOptions = {},
+  message = /./,
+): void {
   test(`${title}: ${code}`, async (t) => {
     const messages: string[] = [];
     const server = await scriptedServer({
@@ -93,7 +102,7 @@ export function refused(title: string, reply: Answer, code: string, options: Con
       onMessage: (message) => void messages.push(message.text()),
       ...options,
     });
-    await assert.rejects(connecting, { name: 'HandshakeError', code });
+    await assert.rejects(connecting, { name: 'HandshakeError', code, message });
     const peer = await server.peer();
     await peer.closed;
     assert.deepEqual({ sent: peer.receivedLength, messages }, { sent: 0, messages: [] });

@@ -121,6 +121,41 @@ describe('§5.4: control frames may stand between the fragments, and are answere
   });
 });
 
+describe('§5.4: a message that the client sends in fragments keeps the same rules', () => {
+  for (const [kind, opcode, piece] of [
+    ['text', 1, (content: string) => content],
+    ['binary', 2, (content: string) => Buffer.from(content)],
+  ] as const) {
+    scenario(`${kind}: only the first frame has the opcode, only the last has FIN; Pongs may stand between`, {
+      server: [
+        (connection) => void connection.send(piece('one'), { fin: false }),
+        1,
+        ping('between'),
+        2,
+        (connection) => {
+          connection.send(piece(''), { fin: false });
+          connection.send(piece('three'));
+          connection.send(piece('another'));
+        },
+      ],
+      client: [
+        frame(opcode, 'one', MORE),
+        pong('between'),
+        continuation('', MORE),
+        continuation('three'),
+        frame(opcode, 'another'),
+      ],
+      messages: [],
+    });
+    scenario(`${kind}: a Close frame ends what is unfinished`, {
+      server: [(connection) => void connection.send(piece('one'), { fin: false }), 1, close(1001)],
+      client: [frame(opcode, 'one', MORE)],
+      messages: [],
+      ends: closed(1001),
+    });
+  }
+});
+
 describe('§5.4: a continuation frame that continues nothing fails the connection', () => {
   for (const [what, payload] of [
     ['empty', ''],

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { pseudoRandomText } from '../arbitraries/payload.js';
 import { firstWrongByte, isUtf8 } from '../reference/utf8.js';
 import { fails, type Named, type Scenario, scenario, scenarios } from './conversation.js';
-import { binary, continuation, fragments, inSegments, MORE, ping, pong, text } from './frames.js';
+import { binary, continuation, fragments, hex, inSegments, MORE, ping, pong, text } from './frames.js';
 import { SEQUENCES, type Sequence } from './utf8-sequences.js';
 
 const INVALID = fails(1007, 'ERR_INVALID_UTF8');
@@ -258,6 +258,35 @@ describe('§8.1: only text is judged', () => {
       ];
     });
   }
+});
+
+describe('§8.1: what the client sends as text is UTF-8', () => {
+  scenario('code points of every length; a surrogate without its other half becomes U+FFFD', {
+    server: (connection) => {
+      for (const each of ['\0', '\x7f', '\u0080', '\u07ff', '\u0800', '\uffff', '😀', '\u{10ffff}'])
+        connection.send(each);
+      for (const each of ['\ud800', 'a\udfffb', '\ude00\ud83d', `${'x'.repeat(100)}\ud800`])
+        connection.send(each);
+    },
+    client: [
+      ...['00', '7f', 'c280', 'dfbf', 'e0a080', 'efbfbf', 'f09f9880', 'f48fbfbf'].map((digits) =>
+        text(hex(digits)),
+      ),
+      ...['efbfbd', '61efbfbd62', 'efbfbdefbfbd', `${'78'.repeat(100)}efbfbd`].map((digits) =>
+        text(hex(digits)),
+      ),
+    ],
+    messages: [],
+  });
+  scenario('bytes that are none are refused, and nothing is sent', {
+    server: (connection) => {
+      for (const [, sequences] of byGroup(false)) {
+        for (const { bytes } of sequences) {
+          assert.throws(() => connection.send(bytes, { binary: false }), { code: 'ERR_INVALID_PAYLOAD' });
+        }
+      }
+    },
+  });
 });
 
 test('the sequences: each group is there, and its members are what the stress test says they are', () => {
