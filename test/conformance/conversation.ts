@@ -93,7 +93,11 @@ export function scenarios(title: string, all: () => Iterable<Named>): void {
     const next = async (): Promise<void> => {
       for (let one = left.pop(); one !== undefined; one = left.pop()) await holds(one[1], one[0]);
     };
-    await Promise.all(Array.from({ length: 8 }, next));
+    try {
+      await Promise.all(Array.from({ length: 8 }, next));
+    } finally {
+      left.length = 0;
+    }
   });
 }
 
@@ -111,7 +115,7 @@ export function* howeverCut(
 
 /** Plays a scenario, and fails unless everything is as it says. */
 export async function holds(content: Scenario, name = '', patience = SOON): Promise<void> {
-  const soon = <T>(promise: Promise<T>): Promise<T | undefined> => within(patience, promise);
+  const wait = new Wait(patience);
   const { options, ends = closes(1000), echo = true, client = [] } = content;
   const steps = Array.isArray(content.server) ? content.server : [content.server as Step];
   const seen = { messages: [] as string[], pings: [] as string[], pongs: [] as string[] };
@@ -129,19 +133,17 @@ export async function holds(content: Scenario, name = '', patience = SOON): Prom
   });
   try {
     const peer = await server.peer();
-    const ended = await play(steps, connection, peer, client, soon, name);
+    const ended = await play(steps, connection, peer, client, wait, name);
     if (ends.server !== undefined) await peer.write(ends.server);
     const awaited = ends.client === undefined ? client : [...client, ends.client];
-    const length = maskedLength(awaited);
-    await soon(Promise.race([peer.receives(length), peer.closed]));
-    const inTime = peer.receivedLength >= length;
-    const tcp = ended ? 'server' : await closeTcp(peer, ends.tcp, soon);
-    const info = await soon(connection.closed);
-    await soon(peer.closed);
+    await wait.for(Promise.race([peer.receives(maskedLength(awaited)), peer.closed]));
+    const tcp = ended ? 'server' : await closeTcp(peer, ends.tcp, wait);
+    const info = await wait.for(connection.closed);
+    await wait.for(peer.closed);
 
     const sent = clientFrames(peer.received);
     assert.deepEqual(
-      { ...seen, sent: sent.map(({ shown }) => shown), inTime, tcp, info: plain(info) },
+      { ...seen, sent: sent.map(({ shown }) => shown), inTime: wait.inTime, tcp, info: plain(info) },
       {
         messages: (content.messages ?? client.filter(isData)).map(shownMessage),
         pings: (content.pings ?? client.filter(isPong).map(payloadOf)).map(digest),
@@ -170,7 +172,7 @@ async function play(
   connection: Connection,
   peer: Peer,
   client: readonly Buffer[],
-  soon: Soon,
+  wait: Wait,
   name: string,
 ): Promise<boolean> {
   let ended = false;
@@ -179,7 +181,7 @@ async function play(
       step(connection);
     } else if (typeof step === 'number') {
       const expected = maskedLength(client.slice(0, step));
-      await soon(Promise.race([peer.receives(expected), peer.closed]));
+      await wait.for(Promise.race([peer.receives(expected), peer.closed]));
       await turns(3);
       const message = `${name} Before step ${index} the client had sent ${peer.receivedLength} bytes, not ${expected}`;
       assert.equal(peer.receivedLength, expected, message.trim());
@@ -196,26 +198,37 @@ async function play(
 }
 
 /** Who sends FIN first. A client that is to leave it to the server is given time to do it wrong. */
-async function closeTcp(peer: Peer, expected: 'server' | 'client', soon: Soon): Promise<string> {
-  if (expected === 'client') await soon(Promise.race([peer.ended, peer.closed]));
+async function closeTcp(peer: Peer, expected: 'server' | 'client', wait: Wait): Promise<string> {
+  if (expected === 'client') await wait.for(Promise.race([peer.ended, peer.closed]));
   else await turns(6);
   if (peer.hasEnded) return 'client';
   peer.end();
   return 'server';
 }
 
-/** Waits, but not for ever: what is missing then shows in the comparison. */
-type Soon = <T>(promise: Promise<T>) => Promise<T | undefined>;
+/** Waits, but not for ever, and after the first time in vain no more: what is missing then shows in the comparison. */
+class Wait {
+  readonly #patience: number;
+  inTime = true;
 
-async function within<T>(patience: number, promise: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, patience, undefined);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
+  constructor(patience: number) {
+    this.#patience = patience;
+  }
+
+  async for<T>(promise: Promise<T>): Promise<T | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      const giveUp = (): void => {
+        this.inTime = false;
+        resolve(undefined);
+      };
+      timer = setTimeout(giveUp, this.inTime ? this.#patience : 0);
+    });
+    try {
+      return await Promise.race([promise, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

@@ -12,7 +12,7 @@ describe('§5.1: a client closes the connection if it detects a masked frame', (
     'an empty text': [text('', MASKED)],
     'a text whose key changes nothing': [text('Hello', MASKED_WITH_ZEROS)],
     'a fragment': [text('Hello', { ...MASKED, fin: false })],
-    'a binary message of 70 000 bytes': [binary(Buffer.alloc(70_000, 1), MASKED)],
+    'a binary message of 300 bytes': [binary(Buffer.alloc(300, 1), MASKED)],
     'a continuation': [text('Hel', MORE), continuation('lo', MASKED)],
     'a Ping': [ping('Hello', MASKED)],
     'a Pong': [pong('Hello', MASKED)],
