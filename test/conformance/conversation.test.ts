@@ -63,7 +63,7 @@ describe('a scenario fails', () => {
   };
   for (const [title, content] of Object.entries(wrong)) {
     test(title, async () => {
-      await assert.rejects(holds(content, '', 300), { name: 'AssertionError' });
+      await assert.rejects(holds(content, '', 100), { name: 'AssertionError' });
     });
   }
 });

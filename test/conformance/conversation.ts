@@ -73,7 +73,7 @@ export function fails(closeCode: number, error: string): Ending {
 const LOST = { code: 1006, reason: '', wasClean: false };
 
 /** How soon an answer must come, in ms: what is due at once, on a machine with a lot to do. */
-const SOON = 10_000;
+const SOON = 15_000;
 
 /** No deadline of the client's own ends a conversation. */
 const NEVER = 2 ** 31 - 1;
