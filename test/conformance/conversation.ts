@@ -20,7 +20,7 @@ import { clientFrames, close, digest, inSegments, shownFrame } from './frames.js
 /**
  * Bytes: the server writes them as a segment of their own. A number: the client has by now sent so many of the
  * frames expected of it, neither less nor more. A function: the application does something. FIN, RST: the server
- * ends TCP without more ado.
+ * ends TCP without more ado, FIN at once behind the bytes before it.
  */
 export type Step = Uint8Array | number | ((connection: Connection) => void) | 'FIN' | 'RST';
 
@@ -191,7 +191,7 @@ async function play(
       else peer.reset();
     } else {
       await peer.write(step);
-      await turns(2);
+      if (steps[index + 1] !== 'FIN') await turns(2);
     }
   }
   return ended;

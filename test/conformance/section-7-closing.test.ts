@@ -35,6 +35,16 @@ describe('§7.1.1: after the closing handshake the server closes TCP first, howe
     });
   }
 
+  scenario('FIN comes with the server’s Close frame', {
+    server: [text('before'), 1, close(1001, 'bye'), 'FIN'],
+    client: [text('before')],
+    ends: closed(1001, 'bye'),
+  });
+  scenario('FIN comes with the server’s answer', {
+    server: [starts(4000), close(4000), 'FIN'],
+    ends: closed(4000),
+  });
+
   test('a server that never does: the client closes TCP after closeTimeout, and the closing was clean', async (t) => {
     const server = await scriptedServer();
     t.after(() => server.close());
