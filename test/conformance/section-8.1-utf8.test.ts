@@ -71,6 +71,20 @@ describe('§8.1: valid sequences arrive, split at every place', () => {
         ],
       ),
     );
+    scenarios(`${group}: across segments of a long frame`, () =>
+      sequences.map(({ name, bytes }): Named => {
+        const front = 20_003;
+        const wire = text(Buffer.concat([Buffer.alloc(front, 'x'), bytes, Buffer.alloc(30_000, 'y')]));
+        const splits = [...places(bytes)].map(([at]) => 4 + front + at);
+        return [
+          name,
+          {
+            server: splits.flatMap((at) => [wire.subarray(0, at), wire.subarray(at)]),
+            client: splits.map(() => wire),
+          },
+        ];
+      }),
+    );
     scenarios(`${group}: a byte a fragment, a byte a segment`, () =>
       sequences.map(({ name, bytes }): Named => {
         const content = Buffer.concat([BEFORE, bytes, BEHIND]);
