@@ -25,7 +25,10 @@ export interface ConnectionLimits {
   maxMessageSize: number;
   /** `send()` returns false above this many buffered bytes. Default 1 MiB. */
   highWaterMark: number;
-  /** `send()` throws rather than buffer more than this many bytes. Default 16 MiB. */
+  /**
+   * `send()` throws rather than buffer more than this many bytes, frame headers included; a message of exactly so many
+   * can be sent when nothing waits. Default 16 MiB.
+   */
   maxBufferedAmount: number;
   /** ms for the closing handshake. Default 5_000. */
   closeTimeout: number;

@@ -83,10 +83,14 @@ export class Outbound {
     return this.#sender.unfinished;
   }
 
-  /** False: sent now, it would exceed `maxBufferedAmount`. */
+  /**
+   * False: sent now, it would exceed `maxBufferedAmount`. Where nothing waits a message's header is not counted: one
+   * of as many bytes as the limit can be sent.
+   */
   hasRoom(payload: string | Uint8Array): boolean {
-    const size = frameSize(typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length);
-    return this.buffered + size <= this.#limits.maxBufferedAmount;
+    const size = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length;
+    const { buffered } = this;
+    return (buffered === 0 ? size : buffered + frameSize(size)) <= this.#limits.maxBufferedAmount;
   }
 
   /** Ping or Close: at most 125 bytes, whatever waits. */

@@ -507,16 +507,25 @@ async function backlogged(t: TestContext, tls: boolean) {
 }
 
 describe('maxBufferedAmount', GUARD, () => {
-  test('bounds a single frame by its bytes, header included, not by its characters', async (t) => {
+  test('bounds a single message by its bytes, not by its characters; where nothing waits, without its header', async (t) => {
     const { connection, peer } = await link(t, false, { maxBufferedAmount: 16 });
     const full = { name: 'UsageError', code: 'ERR_SEND_BUFFER_FULL' };
-    for (const refused of ['x'.repeat(11), '€€€€', Buffer.alloc(11)]) {
+    for (const refused of ['x'.repeat(17), '€€€€€€', Buffer.alloc(17)]) {
       assert.throws(() => connection.send(refused), full);
     }
-    for (const accepted of ['x'.repeat(10), '€€€', Buffer.alloc(10)]) {
+    for (const accepted of ['x'.repeat(16), '€€€€€x', Buffer.alloc(16)]) {
       connection.send(accepted);
       await turns(1);
     }
-    assert.equal((await receivedLines(peer, 3)).length, 3);
+    connection.cork(() => {
+      connection.send('');
+      assert.throws(
+        () => connection.send('12345'),
+        full,
+        'behind 6 bytes that wait, 5 with a header of 6 are too many',
+      );
+      connection.send('1234');
+    });
+    assert.equal((await receivedLines(peer, 5)).length, 5);
   });
 });

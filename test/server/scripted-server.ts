@@ -110,6 +110,7 @@ export class Peer {
   /** The socket is gone. */
   readonly closed: Promise<void>;
   readonly #tcp: Socket;
+  #hasEnded = false;
   #chunks: Buffer[];
   #length: number;
   #watchers: { count: number; resolve: () => void }[] = [];
@@ -121,6 +122,7 @@ export class Peer {
     this.#chunks = [received];
     this.#length = received.length;
     this.ended = new Promise((resolve) => socket.once('end', resolve));
+    socket.once('end', () => (this.#hasEnded = true));
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
     socket.on('error', () => {});
     socket.on('data', (chunk: Buffer) => {
@@ -130,6 +132,11 @@ export class Peer {
       this.#watchers = this.#watchers.filter(({ count }) => count > this.#length);
       for (const { resolve } of reached) resolve();
     });
+  }
+
+  /** `ended` has come true. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   /** Everything the client has sent behind its request. */
