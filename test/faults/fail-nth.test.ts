@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
+import { connectProxy } from '../server/connect-proxy.js';
 import { type EchoServer, echoServer } from '../server/echo-server.js';
 import { leavesNothingOpen } from '../server/resources.js';
 import { answerInFragments, converse, MESSAGES, type Told } from './conversation.js';
@@ -36,6 +37,18 @@ async function throughRelay(
     return { told, link };
   } finally {
     await link.close();
+  }
+}
+
+/** The relay stands between the client and a proxy, whose tunnel leads to the server. */
+async function throughProxy({ url, tls }: EchoServer, fault?: Fault): Promise<{ told: Told; link: Relay }> {
+  const proxy = await connectProxy();
+  const link = await relay(proxy.port, fault);
+  try {
+    return { told: await converse(url, { tls, proxy: `http://127.0.0.1:${link.port}` }), link };
+  } finally {
+    await link.close();
+    await proxy.close();
   }
 }
 
@@ -95,6 +108,30 @@ function assertMet(told: readonly Told[]): void {
 const upTo = (end: number, step = 1): number[] =>
   Array.from({ length: Math.ceil(end / step) }, (_, i) => i * step);
 
+type Through = typeof throughRelay;
+
+async function eachSegmentFails(
+  t: TestContext,
+  tls: boolean,
+  failing: Failing,
+  through: Through,
+): Promise<void> {
+  const echo = await server(t, tls);
+  const { segments } = (await through(echo)).link.passed;
+  const faults = upTo(segments + 1).map((after): Fault => ({ failing, after: { segments: after } }));
+  await eachFails(faults, echo, through);
+}
+
+async function eachFails(faults: readonly Fault[], echo: EchoServer, through: Through): Promise<void> {
+  await leavesNothingOpen(async () => {
+    const told = await each(faults, async (fault) => {
+      const { told, link } = await through(echo, fault);
+      return { told, failed: link.failed };
+    });
+    assertMet(told);
+  });
+}
+
 for (const { over, tls, failings } of TRANSPORTS) {
   describe(`RFC 6455 §7.1.5, over ${over}: a conversation through a relay that fails`, () => {
     test('not at all: it is whole', async (t) => {
@@ -103,18 +140,7 @@ for (const { over, tls, failings } of TRANSPORTS) {
     });
 
     for (const failing of failings) {
-      test(`by ${failing}, after each segment`, async (t) => {
-        const echo = await server(t, tls);
-        const { segments } = (await throughRelay(echo)).link.passed;
-        const faults = upTo(segments + 1).map((after): Fault => ({ failing, after: { segments: after } }));
-        await leavesNothingOpen(async () => {
-          const told = await each(faults, async (fault) => {
-            const { told, link } = await throughRelay(echo, fault);
-            return { told, failed: link.failed };
-          });
-          assertMet(told);
-        });
-      });
+      test(`by ${failing}, after each segment`, (t) => eachSegmentFails(t, tls, failing, throughRelay));
 
       test(`by ${failing}, after every few bytes`, async (t) => {
         const echo = await server(t, tls);
@@ -122,14 +148,19 @@ for (const { over, tls, failings } of TRANSPORTS) {
         const faults = (['client', 'server'] as const).flatMap((towards) =>
           upTo(passed[towards], tls ? 53 : 7).map((bytes): Fault => ({ failing, after: { bytes, towards } })),
         );
-        await leavesNothingOpen(async () => {
-          const told = await each(faults, async (fault) => {
-            const { told, link } = await throughRelay(echo, fault);
-            return { told, failed: link.failed };
-          });
-          assertMet(told);
-        });
+        await eachFails(faults, echo, throughRelay);
       });
+    }
+  });
+
+  describe(`RFC 6455 §7.1.5, ${over} through a proxy's tunnel that fails`, () => {
+    test('not at all: the conversation is whole', async (t) => {
+      const echo = await server(t, tls);
+      await leavesNothingOpen(async () => assertWhole((await throughProxy(echo)).told));
+    });
+
+    for (const failing of failings) {
+      test(`by ${failing}, after each segment`, (t) => eachSegmentFails(t, tls, failing, throughProxy));
     }
   });
 
