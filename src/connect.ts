@@ -164,8 +164,16 @@ class Opening {
     this.#transport = transport;
     transport.serve(Opening.#transportHandlers, this as Opening);
     // It may have been lost in the moment between its owners.
-    if (transport.socket.destroyed) this.#lose(new Error('the socket was closed'));
-    else transport.socket.write(this.#request.bytes);
+    if (transport.socket.destroyed) {
+      this.#lose(new Error('the socket was closed'));
+      return;
+    }
+    try {
+      transport.socket.write(this.#request.bytes);
+    } catch (thrown) {
+      // A stream of the user's that throws where it should call back.
+      this.#lose(thrown as Error);
+    }
   }
 
   static readonly #transportHandlers: TransportHandlers<Opening> = {

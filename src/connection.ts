@@ -489,7 +489,7 @@ export class Connection implements ConnectionHandlers {
         const message = `The closing handshake was not complete within ${this.#closeTimeout} ms${unread}`;
         this.#end(new ConnectionLostError('ERR_CLOSE_TIMEOUT', message));
       }
-      this.#transport.socket.destroy();
+      this.#transport.destroy();
     }, this.#closeTimeout);
   }
 
@@ -534,6 +534,8 @@ export class Connection implements ConnectionHandlers {
   /** The peer's FIN has come, and everything in front of it has been delivered. */
   #endAfterPeer(): void {
     if (this.#closeReceived === undefined) this.#lost('The server closed TCP without a Close frame');
+    // Nothing can be sent behind our FIN.
+    this.#readyState = ReadyState.closing;
     this.#transport.socket.end();
     this.#startCloseTimer();
   }

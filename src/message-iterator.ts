@@ -1,7 +1,7 @@
 /** A connection's messages for `for await`. */
 
 import { aborted } from './abort.js';
-import type { HeartwireError } from './errors.js';
+import { HeartwireError } from './errors.js';
 import type { KeptMessage } from './message-queue.js';
 import type { IterateOptions } from './options.js';
 
@@ -17,6 +17,11 @@ export interface IteratorSource {
 
 type Result = IteratorResult<string | Buffer, undefined>;
 
+interface Waiting {
+  resolve: (result: Result) => void;
+  reject: (error: unknown) => void;
+}
+
 const DONE: Result = { done: true, value: undefined };
 
 /** The messages of a connection, for `for await`: text as strings, binary as Buffers of one's own. */
@@ -26,7 +31,7 @@ export class MessageIterator implements AsyncIterableIterator<string | Buffer> {
   readonly #signal: AbortSignal | undefined;
   readonly #close: () => Promise<unknown>;
   readonly #located: (error: HeartwireError) => HeartwireError;
-  #waiting: { resolve: (result: Result) => void; reject: (error: unknown) => void }[] = [];
+  #waiting: Waiting[] = [];
   #done = false;
   /** The signal's abort, when nobody was waiting: for who asks next. */
   #failure: HeartwireError | undefined;
@@ -92,14 +97,24 @@ export class MessageIterator implements AsyncIterableIterator<string | Buffer> {
       }
       const message = this.#source.take();
       if (message !== undefined) {
-        const { isText, data } = message;
-        this.#waiting.shift()!.resolve({ done: false, value: isText ? data.toString() : data });
+        this.#hand(message, this.#waiting.shift()!);
         continue;
       }
       const { ended } = this.#source;
       if (ended === undefined) return;
       if (ended.error !== undefined) this.#waiting.shift()!.reject(ended.error);
       this.#finish();
+    }
+  }
+
+  #hand({ isText, data }: KeptMessage, { resolve, reject }: Waiting): void {
+    try {
+      resolve({ done: false, value: isText ? data.toString() : data });
+    } catch (cause) {
+      // It takes a `maxMessageSize` of 512 MiB, but nobody could catch this where it is thrown.
+      const text = `A text message of ${data.length} bytes is longer than a string can be`;
+      reject(this.#located(new HeartwireError('ERR_MESSAGE_TOO_LARGE', text, { cause })));
+      void this.return();
     }
   }
 

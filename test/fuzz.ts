@@ -1,21 +1,18 @@
 /**
- * The receiver against its reference, for as long as one likes:
+ * Our readers against their references, for as long as one likes: the receiver of frames against the plain one of
+ * test/reference/, the reader of the server's answer against Node's own.
  *
- *     node --import tsx test/fuzz.ts --seconds 60 --seed 1
+ *     npm run fuzz -- --seconds 600 --seed 1
  *
- * Prints the seed; on a disagreement the smallest case that shows it, and ends with 1.
+ * 60 seconds by default, and a seed of its own choosing, which it prints. On a disagreement it prints the smallest
+ * case that shows it, keeps it in test/corpus/, where the test suite replays it, and ends with 1.
  */
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
+import { answer, faultyAnswer, piecesOf } from './arbitraries/response.js';
 import { flow, scenario } from './arbitraries/scenario.js';
-import {
-  compare,
-  compareInTurns,
-  compareWithPauses,
-  describeScenario,
-  type Flow,
-  type Scenario,
-} from './reference/differential.js';
+import { split } from './arbitraries/wire.js';
+import { type Case, hex, keep, replay, streamOf } from './corpus/case.js';
 
 const { values } = parseArgs({
   options: {
@@ -26,78 +23,65 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const firstSeed = Number(values.seed);
 if (!(seconds > 0) || !Number.isInteger(firstSeed)) {
-  console.error('usage: node --import tsx test/fuzz.ts [--seconds N] [--seed N]');
+  console.error('usage: npm run fuzz -- [--seconds N] [--seed N]');
   process.exit(2);
 }
 
-/** One kind of comparison: does it, and says what it found. */
+/** One kind of comparison, and how many of it are made with one seed. */
 interface Kind {
   name: string;
-  check: (seed: number) => Promise<Finding>;
-}
-
-interface Finding {
-  runs: number;
-  /** The smallest case of a disagreement, and how it shows. */
-  disagreement?: { scenarios: readonly Scenario[]; flow?: Flow; error: unknown };
+  numRuns: number;
+  cases: fc.Arbitrary<Case>;
 }
 
 const large = scenario({ large: true, maxActs: 4 });
+const note = '';
 
-function single(name: string, numRuns: number, scenarios: fc.Arbitrary<Scenario>): Kind {
-  const check = async (seed: number): Promise<Finding> => {
-    const details = fc.check(fc.property(scenarios, compare), { seed, numRuns });
-    if (!details.failed) return { runs: details.numRuns };
-    const disagreement = { scenarios: details.counterexample ?? [], error: details.errorInstance };
-    return { runs: details.numRuns, disagreement };
-  };
-  return { name, check };
-}
+const frames = (scenarios: typeof large): fc.Arbitrary<Case> =>
+  scenarios.map((one) => ({ note, kind: 'frames', stream: streamOf(one) }));
 
-function paused(name: string, numRuns: number, scenarios: fc.Arbitrary<Scenario>): Kind {
-  const check = async (seed: number): Promise<Finding> => {
-    const details = await fc.check(fc.asyncProperty(scenarios, flow, compareWithPauses), { seed, numRuns });
-    if (!details.failed || details.counterexample === null) return { runs: details.numRuns };
-    const [smallest, itsFlow] = details.counterexample;
-    const disagreement = { scenarios: [smallest], flow: itsFlow, error: details.errorInstance };
-    return { runs: details.numRuns, disagreement };
-  };
-  return { name, check };
-}
-
-function inTurns(name: string, numRuns: number): Kind {
-  const several = fc.array(scenario(), { minLength: 2, maxLength: 5 });
-  const check = async (seed: number): Promise<Finding> => {
-    const details = fc.check(fc.property(several, compareInTurns), { seed, numRuns });
-    if (!details.failed) return { runs: details.numRuns };
-    const disagreement = { scenarios: details.counterexample?.[0] ?? [], error: details.errorInstance };
-    return { runs: details.numRuns, disagreement };
-  };
-  return { name, check };
-}
+const paused = (scenarios: typeof large): fc.Arbitrary<Case> =>
+  fc
+    .tuple(scenarios, flow)
+    .map(([one, itsFlow]) => ({ note, kind: 'frames', stream: streamOf(one), flow: itsFlow }));
 
 const KINDS: readonly Kind[] = [
-  single('any pieces', 1_000, scenario({ maxActs: 10 })),
-  single('large messages', 50, large),
-  paused('paused and resumed', 200, scenario()),
-  paused('large messages, paused and resumed', 30, large),
-  inTurns('connections in turns', 100),
+  { name: 'frames in any pieces', numRuns: 1_000, cases: frames(scenario({ maxActs: 10 })) },
+  { name: 'large messages', numRuns: 50, cases: frames(large) },
+  { name: 'paused and resumed', numRuns: 200, cases: paused(scenario()) },
+  { name: 'large messages, paused and resumed', numRuns: 30, cases: paused(large) },
+  {
+    name: 'connections in turns',
+    numRuns: 100,
+    cases: fc
+      .array(scenario(), { minLength: 2, maxLength: 5 })
+      .map((several) => ({ note, kind: 'frames in turns', streams: several.map(streamOf) })),
+  },
+  {
+    name: 'answers to the opening handshake',
+    numRuns: 1_000,
+    cases: fc
+      .record({ stream: fc.oneof(answer, faultyAnswer), how: split })
+      .map((one) => ({ note, kind: 'answer', pieces: hex(piecesOf(one)) })),
+  },
 ];
 
 console.log(`fuzz: seed ${firstSeed}, ${seconds} s`);
 const until = performance.now() + seconds * 1_000;
-let total = 0;
-for (let seed = firstSeed; performance.now() < until; seed++) {
-  for (const { name, check } of KINDS) {
-    const { runs, disagreement } = await check(seed);
-    total += runs;
-    if (disagreement === undefined) continue;
-    const { scenarios, flow: itsFlow, error } = disagreement;
-    console.log(`\nDisagreement in "${name}", --seed ${seed}, after ${total} runs. The smallest case:`);
-    for (const each of scenarios) console.log(`  ${describeScenario(each)}`);
-    if (itsFlow !== undefined) console.log(`  with ${JSON.stringify(itsFlow)}`);
+const runs = new Map(KINDS.map(({ name }) => [name, 0]));
+let seed = firstSeed;
+for (; performance.now() < until; seed++) {
+  for (const { name, numRuns, cases } of KINDS) {
+    const details = await fc.check(fc.asyncProperty(cases, replay), { seed, numRuns });
+    runs.set(name, runs.get(name)! + details.numRuns);
+    if (!details.failed || details.counterexample === null) continue;
+    const found = { ...details.counterexample[0], note: `"${name}", --seed ${seed}` };
+    console.log(`\nDisagreement in "${name}", --seed ${seed}; the smallest case is kept in ${keep(found)}:`);
+    console.log(JSON.stringify(found).slice(0, 4_000));
+    const { errorInstance: error } = details;
     console.log(`\n${error instanceof Error ? error.stack : String(error)}`);
     process.exit(1);
   }
 }
-console.log(`fuzz: ${total} runs, no disagreement`);
+for (const [name, count] of runs) console.log(`${String(count).padStart(9)} ${name}`);
+console.log(`fuzz: no disagreement from seed ${firstSeed} to ${seed - 1}`);

@@ -14,15 +14,23 @@ let spare: Buffer | undefined;
 export class Assembly {
   buffer: Buffer = EMPTY;
   length = 0;
+  readonly #limit: number;
 
-  /** Makes room for `bytes` more. `exact` when nothing will follow them. */
-  reserve(bytes: number, exact: boolean): void {
+  /** `limit`: no message is longer, in bytes. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Makes room for `bytes` more; false when there is no memory for them. `exact` when nothing will follow them. */
+  reserve(bytes: number, exact: boolean): boolean {
     const needed = this.length + bytes;
-    if (needed <= this.buffer.length) return;
-    const capacity = exact ? needed : Math.max(needed, SMALLEST, 2 * this.buffer.length);
-    const larger = takeSpare(capacity) ?? Buffer.allocUnsafeSlow(capacity);
+    if (needed <= this.buffer.length) return true;
+    const generous = Math.min(Math.max(SMALLEST, 2 * this.buffer.length), this.#limit);
+    const larger = allocate(exact ? needed : Math.max(needed, generous));
+    if (larger === undefined) return false;
     this.buffer.copy(larger, 0, 0, this.length);
     this.buffer = larger;
+    return true;
   }
 
   /** Copies [start, end) of `source` behind what is there; `reserve` came before. */
@@ -36,6 +44,17 @@ export class Assembly {
     if (reusable && this.buffer !== EMPTY && this.buffer.length <= MAX_SPARE) spare = this.buffer;
     this.buffer = EMPTY;
     this.length = 0;
+  }
+}
+
+/** A header of ten bytes can ask for gigabytes: where there are none, that is no reason to end the process. */
+function allocate(capacity: number): Buffer | undefined {
+  const fitting = takeSpare(capacity);
+  if (fitting !== undefined) return fitting;
+  try {
+    return Buffer.allocUnsafeSlow(capacity);
+  } catch {
+    return undefined;
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { FrameError } from '../codec/layout.js';
 import { ProtocolError } from '../errors.js';
+import { CloseCode } from './closing-handshake.js';
 
 type Description = readonly [code: string, message: string, section: string, closeCode: number];
 
@@ -52,4 +53,10 @@ const DESCRIPTIONS: Readonly<Record<number, Description>> = {
 export function frameError(error: number): ProtocolError {
   const [code, message, section, closeCode] = DESCRIPTIONS[error];
   return new ProtocolError(code, message, section, closeCode);
+}
+
+/** `maxMessageSize` allows the message, but there is not so much memory. */
+export function noMemory(bytes: number): ProtocolError {
+  const message = `There is no memory for a message of ${bytes} bytes or more`;
+  return new ProtocolError('ERR_MESSAGE_TOO_LARGE', message, '10.4', CloseCode.messageTooBig);
 }

@@ -27,7 +27,7 @@ import type { ProtocolError } from '../errors.js';
 import { Assembly } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
-import { frameError } from './frame-error.js';
+import { frameError, noMemory } from './frame-error.js';
 import { Message } from './message.js';
 import { CONTROL, FIN, OPCODE_MASK, Opcode } from './opcode.js';
 import { Tail } from './tail.js';
@@ -99,7 +99,7 @@ export class Receiver<Owner> {
   readonly #tail: Tail;
 
   /** A message in pieces, and the long frame that is being added to it: its first byte, and what it lacks. */
-  readonly #assembly = new Assembly();
+  readonly #assembly: Assembly;
   #assemblyOpcode = 0;
   #frameFirstByte = 0;
   #frameLeft = 0;
@@ -130,6 +130,7 @@ export class Receiver<Owner> {
     this.#owner = owner;
     this.#events = events;
     this.#maxMessageSize = options.maxMessageSize;
+    this.#assembly = new Assembly(options.maxMessageSize);
     this.#message = new Message(codec.memory);
     this.#tail = new Tail(codec);
   }
@@ -473,22 +474,25 @@ export class Receiver<Owner> {
 
   /** A frame of a fragmented message, complete and validated. */
   #appendFragment(firstByte: number, start: number, length: number): void {
-    this.#beginFrame(firstByte, length);
+    if (!this.#beginFrame(firstByte, length)) return;
     this.#assembly.append(this.#codec.memory, start, start + length);
     // The UTF-8 state is that of the read's end, which may lie in a later message: whether this one is pure
     // ASCII is not known, only that it is valid.
     if (firstByte & FIN) this.#messageComplete(UTF8_NON_ASCII);
   }
 
-  #beginFrame(firstByte: number, length: number): void {
+  /** False: there is no memory for it, and the connection has failed. */
+  #beginFrame(firstByte: number, length: number): boolean {
     const opcode = firstByte & OPCODE_MASK;
     if (opcode !== Opcode.continuation) this.#assemblyOpcode = opcode;
-    this.#assembly.reserve(length, (firstByte & FIN) !== 0);
+    if (this.#assembly.reserve(length, (firstByte & FIN) !== 0)) return true;
+    this.#fail(noMemory(this.#assembly.length + length));
+    return false;
   }
 
   /** A frame too long for a tail: [start, end) is what has arrived of its payload. */
   #beginLongFrame(firstByte: number, length: number, start: number, end: number): void {
-    this.#beginFrame(firstByte, length);
+    if (!this.#beginFrame(firstByte, length)) return;
     this.#frameFirstByte = firstByte;
     this.#frameLeft = length - (end - start);
     this.#assembly.append(this.#codec.memory, start, end);

@@ -66,12 +66,21 @@ export class SendQueue<Owner> implements Outlet {
         return true;
       }
     } else {
-      this.#socket.write(mayLease ? view : Buffer.from(view), this.#onWritten);
+      this.#give(mayLease ? view : Buffer.from(view));
     }
     this.pending += length;
     if (mayLease) this.#leased++;
     this.#inFlight.push({ block: mayLease ? block : 0, length });
     return !mayLease;
+  }
+
+  /** A stream of the user's may throw where it should call back: what sends is not to blame. */
+  #give(bytes: Buffer): void {
+    try {
+      this.#socket.write(bytes, this.#onWritten);
+    } catch (thrown) {
+      this.#socket.destroy(thrown as Error);
+    }
   }
 
   readonly #onWritten = (): void => {

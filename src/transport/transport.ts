@@ -198,14 +198,16 @@ export class Transport {
       this.#tls?.failed();
       this.#handlers.onError(this.#owner, error);
     });
-    stream.on('close', () => {
-      this.#tls?.failed();
-      const handlers = this.#handlers;
-      const owner = this.#owner;
-      // Node's TLS handles outlive their sockets until a full collection; what they hold should be little.
-      this.release();
-      handlers.onClosed(owner);
-    });
+    stream.on('close', () => this.#gone());
+  }
+
+  #gone(): void {
+    this.#tls?.failed();
+    const handlers = this.#handlers;
+    const owner = this.#owner;
+    // Node's TLS handles outlive their sockets until a full collection; what they hold should be little.
+    this.release();
+    handlers.onClosed(owner);
   }
 
   // --------------------------------------------------------------------------------------- copied chunks
@@ -217,12 +219,12 @@ export class Transport {
     stream.on('readable', () => this.#readSoon());
     // A stream need not close by itself, neither when both sides have ended nor when it has failed.
     stream.on('end', () => {
-      if (stream.writableFinished) stream.destroy();
+      if (stream.writableFinished) this.#destroyStream();
     });
     stream.on('finish', () => {
-      if (stream.readableEnded) stream.destroy();
+      if (stream.readableEnded) this.#destroyStream();
     });
-    stream.on('error', () => stream.destroy());
+    stream.on('error', () => this.#destroyStream());
   }
 
   /**
@@ -305,13 +307,19 @@ export class Transport {
   destroy(): void {
     this.#tls?.failed();
     this.#dial?.stop();
-    this.#stream?.destroy();
+    this.#destroyStream();
   }
 
   /** At once: RST over tcp; where Node has no way to send one, the stream is closed. */
   reset(): void {
     if (this.carrier === 'tcp') (this.#stream as Socket).resetAndDestroy();
-    else this.#stream!.destroy();
+    else this.#destroyStream();
+  }
+
+  /** A stream of the user's need not tell that it has closed (`emitClose`), nor ever be done with closing. */
+  #destroyStream(): void {
+    this.#stream?.destroy();
+    if (this.#copies) setImmediate(() => this.#gone());
   }
 }
 

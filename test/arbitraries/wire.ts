@@ -174,14 +174,14 @@ function locate({ frame, offset }: Place, { bytes: { length }, frameStarts }: Wi
 }
 
 /** One wrong thing about the bytes. */
-type Fault =
+export type Fault =
   | { kind: 'flip'; place: Place; bits: number }
   | { kind: 'set'; place: Place; byte: number }
   | { kind: 'insert'; place: Place; byte: number }
   | { kind: 'delete'; place: Place; count: number }
   | { kind: 'truncate'; place: Place };
 
-const fault: fc.Arbitrary<Fault> = fc.oneof(
+export const wireFault: fc.Arbitrary<Fault> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
@@ -211,7 +211,7 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
 );
 
 /** A place keeps its meaning in the faulty bytes only roughly; that is enough to hit headers. */
-function spoil(stream: WireStream, flaw: Fault): WireStream {
+export function spoil(stream: WireStream, flaw: Fault): WireStream {
   const at = locate(flaw.place, stream);
   const before = stream.bytes.subarray(0, at);
   const from = stream.bytes.subarray(at);
@@ -278,24 +278,40 @@ const frameFault: fc.Arbitrary<Partial<Frame>> = fc.oneof(
   fc.record({ payload: fc.uint8Array({ maxLength: 130 }) }),
 );
 
+/** §8.1: the payload ends inside a character, however long it is. */
+const cutCharacter = fc
+  .constantFrom('c3', 'e282', 'f09f', 'f09f98', 'ed')
+  .map((rest) => Buffer.from(rest, 'hex'));
+
+const flawed: fc.Arbitrary<(frame: Frame) => Frame> = fc.oneof(
+  { weight: 6, arbitrary: frameFault.map((flaw) => (frame: Frame) => ({ ...frame, ...flaw })) },
+  {
+    weight: 1,
+    arbitrary: cutCharacter.map((rest) => (frame: Frame) => ({
+      ...frame,
+      payload: Buffer.concat([frame.payload ?? Buffer.alloc(0), rest]),
+    })),
+  },
+);
+
 /** Streams with faults in their frames, in their bytes, or in both. */
 export function faultyStream({ large = false, maxActs = 6, masked = false } = {}): fc.Arbitrary<WireStream> {
   const inFrames = fc
     .tuple(
       validStream({ large, maxActs, masked }),
-      fc.array(fc.tuple(fc.nat(63), frameFault), { minLength: 1, maxLength: 2 }),
+      fc.array(fc.tuple(fc.nat(63), flawed), { minLength: 1, maxLength: 2 }),
     )
     .map(([{ frames }, flaws]) => {
       const faulty = [...frames];
       for (const [index, flaw] of flaws) {
-        if (faulty.length > 0) faulty[index % faulty.length] = { ...faulty[index % faulty.length], ...flaw };
-        else faulty.push({ opcode: OPCODE.text, ...flaw });
+        if (faulty.length > 0) faulty[index % faulty.length] = flaw(faulty[index % faulty.length]);
+        else faulty.push(flaw({ opcode: OPCODE.text }));
       }
       return encodeStream(faulty.map(encodable));
     });
   const stream = fc.oneof(validStream({ large, maxActs, masked }), inFrames);
   const inBytes = fc
-    .tuple(stream, fc.array(fault, { minLength: 1, maxLength: 3 }))
+    .tuple(stream, fc.array(wireFault, { minLength: 1, maxLength: 3 }))
     .map(([whole, flaws]) => flaws.reduce(spoil, whole as WireStream));
   return fc.oneof(inFrames, inBytes);
 }

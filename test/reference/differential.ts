@@ -242,12 +242,3 @@ export function compareInTurns(scenarios: readonly Scenario[]): void {
   }
   assert.equal(codec.slabs.available, available, 'slabs given back');
 }
-
-/** A scenario for people: what to send, and in which pieces. */
-export function describeScenario({ stream, how, maxMessageSize, way, slabs }: Scenario): string {
-  const pieces = cutUp(stream, how).map((piece) =>
-    piece.length > 200 ? `${piece.toString('hex', 0, 40)}… (${piece.length} bytes)` : piece.toString('hex'),
-  );
-  const shown = pieces.length > 200 ? [...pieces.slice(0, 200), `… (${pieces.length} pieces)`] : pieces;
-  return `${shown.join(' | ')}\n  maxMessageSize ${maxMessageSize}, by ${way}, slabs ${slabs}`;
-}

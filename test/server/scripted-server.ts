@@ -218,7 +218,7 @@ export async function turns(count: number): Promise<void> {
 }
 
 /** Calls back with the request's head, and with what the client sent behind it already. */
-function readRequest(socket: Socket, onRequest: (request: string, rest: Buffer) => void): void {
+export function readRequest(socket: Socket, onRequest: (request: string, rest: Buffer) => void): void {
   let head: Buffer = Buffer.alloc(0);
   const onData = (chunk: Buffer): void => {
     head = Buffer.concat([head, chunk]);
