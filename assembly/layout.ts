@@ -1,8 +1,8 @@
 // The map of linear memory. `src/codec/layout.ts` mirrors it; test/codec/layout.test.ts compares the two.
 // The memory is fixed: growing it would detach every view, and with it the buffer a socket reads into.
 
-/** Memory in pages of 64 KiB (20.6 MiB). Pages that were never touched cost address space only. */
-export const MEMORY_PAGES: u32 = 330;
+/** Memory in pages of 64 KiB (213 MiB). Pages that were never touched cost address space only. */
+export const MEMORY_PAGES: u32 = 3406;
 
 /** What `readFrames` returns besides its result: one i32 per `Register`. */
 export const REGISTERS: u32 = 0x400;
@@ -32,6 +32,22 @@ export const SEND_BLOCKS: u32 = 0x90000;
 export const SEND_BLOCK_SIZE: u32 = 0x10000;
 export const SEND_BLOCK_COUNT: u32 = 64;
 
-/** The page behind the last slab stays unused: SIMD loads may look up to 15 bytes past a payload. */
 export const SLABS: u32 = SEND_BLOCKS + SEND_BLOCK_SIZE * SEND_BLOCK_COUNT;
 export const SLAB_COUNT: u32 = 512;
+
+/** The inflater's state and tables (assembly/inflate.ts). */
+export const INFLATE_TABLES: u32 = SLABS + SLAB_SIZE * SLAB_COUNT;
+export const INFLATE_TABLES_SIZE: u32 = 0x10000;
+
+/** Compressed pieces of one message, joined. */
+export const INFLATE_INPUT: u32 = INFLATE_TABLES + INFLATE_TABLES_SIZE;
+export const INFLATE_INPUT_SIZE: u32 = 0x8000;
+
+/** Where messages are inflated whose server keeps no window; shared by all connections. */
+export const WORKSPACE: u32 = INFLATE_INPUT + INFLATE_INPUT_SIZE;
+export const WORKSPACE_SIZE: u32 = 0x28000;
+
+/** History of connections that inflate with context takeover, and room for what is inflated next: 4 096 of them. */
+export const WINDOWS: u32 = WORKSPACE + WORKSPACE_SIZE;
+export const WINDOW_BLOCK_SIZE: u32 = 0xc000;
+export const WINDOW_COUNT: u32 = 4096;

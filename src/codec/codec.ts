@@ -22,6 +22,9 @@ import {
   SLAB_COUNT,
   SLAB_SIZE,
   SLABS,
+  WINDOW_BLOCK_SIZE,
+  WINDOW_COUNT,
+  WINDOWS,
 } from './layout.js';
 import { MODULE_BYTES } from './module-bytes.js';
 
@@ -68,6 +71,8 @@ export class Codec {
   readonly peek: Buffer;
 
   readonly slabs = new BlockPool(SLABS, SLAB_SIZE, SLAB_COUNT);
+  /** Windows of connections that inflate with context takeover; 0 from `take()`: do not offer compression. */
+  readonly windows = new BlockPool(WINDOWS, WINDOW_BLOCK_SIZE, WINDOW_COUNT);
   readonly sendBlocks = new BlockPool(SEND_BLOCKS, SEND_BLOCK_SIZE, SEND_BLOCK_COUNT - 1);
   /** The last send block is never leased: frames that must be copied out are built here. */
   readonly stagingBlock = SEND_BLOCKS + SEND_BLOCK_SIZE * (SEND_BLOCK_COUNT - 1);

@@ -3,7 +3,7 @@
  * All in bytes; addresses are offsets into the memory.
  */
 
-export const MEMORY_PAGES = 330;
+export const MEMORY_PAGES = 3406;
 
 export const REGISTERS = 0x400;
 export const MASKING_KEYS = 0x1000;
@@ -25,6 +25,17 @@ export const SEND_BLOCK_COUNT = 64;
 
 export const SLABS = SEND_BLOCKS + SEND_BLOCK_SIZE * SEND_BLOCK_COUNT;
 export const SLAB_COUNT = 512;
+
+export const INFLATE_TABLES = SLABS + SLAB_SIZE * SLAB_COUNT;
+export const INFLATE_TABLES_SIZE = 0x10000;
+export const INFLATE_INPUT = INFLATE_TABLES + INFLATE_TABLES_SIZE;
+export const INFLATE_INPUT_SIZE = 0x8000;
+export const WORKSPACE = INFLATE_INPUT + INFLATE_INPUT_SIZE;
+export const WORKSPACE_SIZE = 0x28000;
+
+export const WINDOWS = WORKSPACE + WORKSPACE_SIZE;
+export const WINDOW_BLOCK_SIZE = 0xc000;
+export const WINDOW_COUNT = 4096;
 
 /** What `readFrames` says besides its result: indices into the i32 words at `REGISTERS`. */
 export const Register = {

@@ -110,6 +110,10 @@ describe('the map of linear memory', () => {
       ['scratch', layout.SCRATCH, layout.SLAB_SIZE + layout.READ_SIZE],
       ['send blocks', layout.SEND_BLOCKS, layout.SEND_BLOCK_SIZE * layout.SEND_BLOCK_COUNT],
       ['slabs', layout.SLABS, layout.SLAB_SIZE * layout.SLAB_COUNT],
+      ['inflate tables', layout.INFLATE_TABLES, layout.INFLATE_TABLES_SIZE],
+      ['inflate input', layout.INFLATE_INPUT, layout.INFLATE_INPUT_SIZE],
+      ['workspace', layout.WORKSPACE, layout.WORKSPACE_SIZE],
+      ['windows', layout.WINDOWS, layout.WINDOW_BLOCK_SIZE * layout.WINDOW_COUNT],
       ['last page', (layout.MEMORY_PAGES - 1) * PAGE, PAGE],
     ];
     for (const [i, [name, start, size]] of regions.entries()) {
