@@ -6,7 +6,7 @@ import { type Selection, selection, USAGE } from './harness/arguments.js';
 import { Child } from './harness/child.js';
 import { cores, machine } from './harness/machine.js';
 import { Progress } from './harness/progress.js';
-import { contenderNames, usualContenders, workloads } from './harness/registry.js';
+import { contenderNames, inflatingContenders, usualContenders, workloads } from './harness/registry.js';
 import { heading, LEGEND, microLine, type Row, save, summarize, tableLine } from './harness/report.js';
 import type { ServerCalls } from './harness/server-process.js';
 import { type Programme, Troupe } from './harness/troupe.js';
@@ -55,13 +55,15 @@ async function run(selected: Selection): Promise<void> {
 }
 
 async function endToEnd(
-  { wanted, contenders, quick }: Selection,
+  { wanted, contenders, quick, long }: Selection,
   failures: string[],
 ): Promise<{ rows: Row[]; subjects: Record<string, string>; foreignCores: number }> {
   const rows: Row[] = [];
   const programme: Programme = { subjects: {}, failures };
   const { subjects } = programme;
-  const plan = (await everything()).filter((step) => wanted(titleOf(step)));
+  const plan = (await everything()).filter(
+    (step) => wanted(titleOf(step)) && (long || !step.workload.cases[step.index].long),
+  );
   if (plan.length === 0) return { rows, subjects, foreignCores: 0 };
 
   const progress = new Progress(plan.length);
@@ -76,15 +78,14 @@ async function endToEnd(
     if (transport !== troupe?.transport || workload !== before) {
       progress.print(`\n${heading(workload.metric)}`);
     }
-    if (transport !== troupe?.transport) {
+    if (transport !== troupe?.transport || workload.fresh || before?.fresh) {
       await troupe?.stop();
       troupe = new Troupe(transport, programme);
     }
     before = workload;
     progress.next(titleOf(step));
     const scene = { workload, index, url: address[transport], ca: address.ca, quick };
-    const cast = contenders ?? (workload.cast === 'everybody' ? contenderNames : usualContenders);
-    const outcomes = await takeTurns(await troupe.cast(cast), server, scene);
+    const outcomes = await takeTurns(await troupe.cast(castOf(workload, contenders)), server, scene);
     const about = { workload: workload.name, case: label, transport, metric: workload.metric };
     for (const row of summarize(about, outcomes)) {
       rows.push(row);
@@ -105,6 +106,13 @@ async function endToEnd(
   console.log(`\n${LEGEND}`);
   for (const [name, subject] of Object.entries(subjects)) console.log(`${name.padEnd(10)}${subject}`);
   return { rows, subjects, foreignCores: elapsed === 0 ? 0 : Math.max(0, foreign / elapsed) };
+}
+
+function castOf({ cast, compressed }: Workload, asked: string[] | undefined): string[] {
+  if (asked !== undefined)
+    return compressed ? asked.filter((name) => inflatingContenders.includes(name)) : asked;
+  if (cast === 'everybody') return contenderNames;
+  return cast === 'usual' ? usualContenders : inflatingContenders;
 }
 
 async function codecOperations({ wanted, quick }: Selection, failures: string[]): Promise<MicroRow[]> {

@@ -8,6 +8,8 @@ export interface Selection {
   /** Undefined: whom each workload wants. */
   contenders: string[] | undefined;
   quick: boolean;
+  /** Cases that take long, too. */
+  long: boolean;
 }
 
 export const USAGE = `npm run bench -- [options]
@@ -15,6 +17,7 @@ export const USAGE = `npm run bench -- [options]
   --contenders <name>[,…]     of ${contenderNames.join(', ')}, or all; by default all of them in
                               connect and import, and ${usualContenders.join(', ')} elsewhere
   --quick                     fewer and shorter rounds: to see that it works, not to quote
+  --long                      with the cases that take long: a thousand compressed connections
   --help`;
 
 export function selection(): Selection | undefined {
@@ -23,6 +26,7 @@ export function selection(): Selection | undefined {
       only: { type: 'string', default: '' },
       contenders: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      long: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -31,5 +35,10 @@ export function selection(): Selection | undefined {
   const unknown = (contenders ?? []).filter((name) => !contenderNames.includes(name));
   if (unknown.length > 0) throw new Error(`no contender named ${unknown.join(', ')}\n${USAGE}`);
   const parts = values.only.split(',');
-  return { wanted: (title) => parts.some((part) => title.includes(part)), contenders, quick: values.quick };
+  return {
+    wanted: (title) => parts.some((part) => title.includes(part)),
+    contenders,
+    quick: values.quick,
+    long: values.long,
+  };
 }

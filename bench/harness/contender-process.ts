@@ -4,6 +4,7 @@
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { answer } from './answer.js';
+import type { Mailbox } from './contender.js';
 import { Inbox } from './inbox.js';
 import { contender as load, workloads } from './registry.js';
 import { type Quantiles, quantiles } from './statistics.js';
@@ -29,6 +30,8 @@ export interface Sample {
   cpuMicrosecondsAltogether: number;
   collections: number;
   collectionMilliseconds: number;
+  /** The process's, before the case was prepared and after the round. */
+  residentBytes: { before: number; after: number };
   /** Times of the steps in microseconds, unless the metric is a rate. */
   latency?: Quantiles;
   latencies?: Float64Array;
@@ -47,6 +50,7 @@ interface Play {
   messagesPerStep: number;
   steps: number;
   leadIn: number;
+  residentBefore: number;
   latencies: Float64Array | undefined;
 }
 
@@ -78,17 +82,21 @@ answer<ContenderCalls>({
     const workload = known.find((candidate) => candidate.name === name)!;
     const { messagesPerStep, play } = workload.cases[index];
     const inbox = new Inbox();
-    const target = { url: `${url}/${name}/${index}`, ca };
-    const player = await play({ contender, inbox, open: () => contender.open(target, inbox) });
+    const target = { url: `${url}/${name}/${index}`, ca, compressed: workload.compressed ?? false };
+    const residentBefore = process.memoryUsage.rss();
+    const open = (mailbox: Mailbox = inbox) => contender.open(target, mailbox);
+    const player = await play({ contender, inbox, open });
     const rate = await warmed(player, messagesPerStep, warmUp);
     const steps = 'steps' in round ? round.steps : Math.max(1, Math.round(rate * round.milliseconds));
-    const latencies = workload.metric === 'rate' ? undefined : new Float64Array(steps);
-    current = { player, messagesPerStep, steps, leadIn: Math.round(steps / 20), latencies };
+    const times = workload.metric === 'fleet' ? steps * messagesPerStep : steps;
+    const latencies = workload.metric === 'rate' ? undefined : new Float64Array(times);
+    const leadIn = Math.round(steps / 20);
+    current = { player, messagesPerStep, steps, leadIn, residentBefore, latencies };
     return { steps };
   },
 
   async measure() {
-    const { player, messagesPerStep, steps, leadIn, latencies } = current!;
+    const { player, messagesPerStep, steps, leadIn, residentBefore, latencies } = current!;
     // Caches, clock and branch predictors have served somebody else since the last turn.
     if (leadIn > 0) await player.round(leadIn);
     await collectionsReported();
@@ -108,6 +116,7 @@ answer<ContenderCalls>({
       cpuMicrosecondsAltogether: user + system + (elsewhere?.altogether ?? 0),
       collections: collections - collectionsBefore,
       collectionMilliseconds: collectionMilliseconds - pauseBefore,
+      residentBytes: { before: residentBefore, after: process.memoryUsage.rss() },
     };
     if (latencies !== undefined) {
       const sorted = latencies.map((milliseconds) => milliseconds * 1000).sort();

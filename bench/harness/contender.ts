@@ -1,12 +1,19 @@
 /** What a benchmarked client is to the harness. Every file of `bench/contenders/` exports one as `contender`. */
-import type { Inbox } from './inbox.js';
-
 export type Payload = Buffer | string;
 
 export interface Target {
   url: string;
   /** The certificate to trust, for wss: URLs. */
   ca: string;
+  /** Offer permessage-deflate (RFC 7692), with context takeover. */
+  compressed: boolean;
+}
+
+/** Where messages arrive. */
+export interface Mailbox {
+  binary(bytes: Uint8Array, offset: number, byteLength: number): void;
+  text(text: string): void;
+  fail(error: Error): void;
 }
 
 export interface Contender {
@@ -22,7 +29,7 @@ export interface Contender {
    * Opens one connection. Every message must reach `inbox`: binary as bytes at an offset, text as a JavaScript
    * string. `inbox.fail` hears of a connection that ends without `close()`.
    */
-  open(target: Target, inbox: Inbox): Promise<Link>;
+  open(target: Target, inbox: Mailbox): Promise<Link>;
 }
 
 export interface Link {

@@ -28,6 +28,10 @@ export interface Row {
   ratio: Record<string, number>;
   /** CPU time relative to theirs, in the same way. */
   cpuRatio: Record<string, number>;
+  /** Memory of the client's process after the rounds, in bytes, and what of it has been added since they were prepared. */
+  residentBytes: { all: number; added: number };
+  /** What was added, relative to theirs. */
+  residentRatio: Record<string, number>;
   /** Share of the TLS connections made meanwhile that the server resumed. */
   resumed?: number;
   samples: Sample[];
@@ -45,10 +49,12 @@ export function summarize(
     const speeds = samples.map(speed);
     const ratio: Record<string, number> = {};
     const cpuRatio: Record<string, number> = {};
+    const residentRatio: Record<string, number> = {};
     for (const reference of REFERENCES) {
       const others = results.get(reference);
       if (others === undefined || others.failure !== undefined || failure !== undefined) continue;
       ratio[reference] = median(speeds.map((value, round) => value / speed(others.samples[round])));
+      residentRatio[reference] = residentAdded(samples) / residentAdded(others.samples);
       cpuRatio[reference] = median(samples.map((sample, round) => cpu(sample) / cpu(others.samples[round])));
     }
     rows.push({
@@ -66,6 +72,11 @@ export function summarize(
       },
       ratio,
       cpuRatio,
+      residentBytes: {
+        all: Math.max(...samples.map((sample) => sample.residentBytes.after)),
+        added: residentAdded(samples),
+      },
+      residentRatio,
       resumed: tls.handshakes === 0 ? undefined : tls.resumed / tls.handshakes,
       samples: samples.map(({ latencies: _, ...sample }) => sample),
     });
@@ -81,6 +92,10 @@ function speed({ messages, seconds, latency }: Sample): number {
 /** Nanoseconds per message. */
 function cpu({ cpuMicroseconds, messages }: Sample): number {
   return (cpuMicroseconds * 1000) / messages;
+}
+
+function residentAdded(samples: Sample[]): number {
+  return Math.max(...samples.map(({ residentBytes: { before, after } }) => after - before));
 }
 
 function pooled(samples: Sample[]): Row['latency'] {
@@ -101,6 +116,10 @@ export function heading(metric: Metric): string {
     const cells = ['p50 / p90 µs', '±', 'CPU each', 'resumed', 'busy c/s', '× ws', '× floor'];
     return line([...title, ...cells, 'CPU × ws', '× floor']);
   }
+  if (metric === 'fleet') {
+    const cells = ['p50 / p99 / p99.9 µs', 'MiB', 'CPU/msg', 'added', 'busy c/s', '× ws', '× floor'];
+    return line([...title, ...cells, 'added × ws']);
+  }
   const result = metric === 'rate' ? 'messages/s' : 'p50 / p99 / p99.9 µs';
   return line([...title, result, '±', 'CPU/msg', 'GC/M', 'busy c/s', '× ws', '× floor']);
 }
@@ -108,16 +127,23 @@ export function heading(metric: Metric): string {
 export function tableLine(row: Row): string {
   const title = [`${row.workload} ${row.case}`, row.transport, row.contender];
   if (row.failure !== undefined) return `${line(title)} FAILED: ${row.failure.split('\n')[0]}`;
+  const fleet = row.metric === 'fleet';
   const cells = [
     ...title,
     result(row),
-    share(row.spread),
+    fleet ? mebibytes(row.residentBytes.all) : share(row.spread),
     duration(row.cpuNanosecondsPerMessage),
-    row.metric === 'cost' ? share(row.resumed) : threeDigits(row.collectionsPerMillion),
+    middle(row),
     `${Math.round(row.busy.client * 100)}/${Math.round(row.busy.server * 100)}`,
     ...relative(row.ratio),
   ];
+  if (fleet) return line([...cells, ...relative(row.residentRatio)]);
   return line(row.metric === 'cost' ? [...cells, ...relative(row.cpuRatio)] : cells);
+}
+
+function middle({ metric, resumed, residentBytes, collectionsPerMillion }: Row): string {
+  if (metric === 'cost') return share(resumed);
+  return metric === 'fleet' ? mebibytes(residentBytes.added) : threeDigits(collectionsPerMillion);
 }
 
 function result({ metric, messagesPerSecond, latency }: Row): string {
@@ -143,6 +169,7 @@ busy c/s  percent of a core that client and server used; a client below 100 wait
 × ws, × floor   speed relative to theirs, above 1 is faster: messages/s, or the inverse of p50; paired by round
 CPU × ws, × floor   CPU time relative to theirs, below 1 is less; paired by round
 resumed   share of the TLS connections that the server says it resumed
+MiB, added   resident memory of the client's process in MiB: all, and what the case has added to it
 connect   time until it is open, CPU time until it is closed, one at a time
 import    time and CPU time of loading it in a process that has loaded nothing else`;
 
@@ -184,6 +211,10 @@ function duration(nanoseconds: number): string {
 
 function share(value: number | undefined): string {
   return value === undefined ? '' : `${(value * 100).toFixed(0)} %`;
+}
+
+function mebibytes(bytes: number): string {
+  return threeDigits(bytes / 2 ** 20);
 }
 
 function threeDigits(value: number): string {

@@ -1,14 +1,17 @@
 /** What a workload is to the harness. Every file of `bench/workloads/` exports one as `workload`. */
 import type { Peer } from '../server/peer.js';
-import type { Contender, Link } from './contender.js';
+import type { Contender, Link, Mailbox } from './contender.js';
 import type { Inbox } from './inbox.js';
 
 /** `resumed` is TLS to a server that resumes sessions, which the one of `tls` refuses; `none` needs no server. */
 export const transports = ['tcp', 'tls', 'resumed', 'none'] as const;
 export type Transport = (typeof transports)[number];
 
-/** Messages per second; the time of each round trip; or time and CPU time of something that is done now and then. */
-export type Metric = 'rate' | 'latency' | 'cost';
+/**
+ * Messages per second; the time of each message or round trip; time and CPU time of something that is done now and
+ * then; or the time of each message and the memory of many connections.
+ */
+export type Metric = 'rate' | 'latency' | 'cost' | 'fleet';
 
 export interface Workload {
   readonly name: string;
@@ -16,8 +19,12 @@ export interface Workload {
   readonly metric: Metric;
   /** tcp and tls where nothing is said. */
   readonly transports?: readonly Transport[];
-  /** Takes part without being asked for: everybody, or heartwire, ws and the floor. */
-  readonly cast: 'everybody' | 'usual';
+  /** Takes part without being asked for: everybody, or heartwire, ws and the floor; or those that can inflate. */
+  readonly cast: 'everybody' | 'usual' | 'inflating';
+  /** permessage-deflate is offered and accepted. */
+  readonly compressed?: true;
+  /** Each case has processes of its own, that have measured nothing before. */
+  readonly fresh?: true;
   /** How many rounds are measured, and how long each should take or how many steps it has. */
   readonly rounds: number;
   readonly round: { readonly milliseconds: number } | { readonly steps: number };
@@ -39,6 +46,8 @@ export interface Case {
   readonly byteLength?: number;
   /** A round is a number of steps, of so many messages each. */
   readonly messagesPerStep: number;
+  /** Takes long: left out unless it is asked for. */
+  readonly long?: true;
   /** The server's part, once per connection, after the opening handshake. */
   serve(peer: Peer): void;
   /** The client's part, once per contender. */
@@ -50,8 +59,8 @@ export interface Stage {
   readonly contender: Contender;
   /** Where the messages of all its connections arrive. */
   readonly inbox: Inbox;
-  /** Opens a connection to the case's part of the server. */
-  open(): Promise<Link>;
+  /** Opens a connection to the case's part of the server; its messages arrive in `inbox` unless told otherwise. */
+  open(mailbox?: Mailbox): Promise<Link>;
 }
 
 export interface Player {
