@@ -38,6 +38,12 @@ export const SLAB_COUNT: u32 = 512;
 /** The inflater's state and tables (assembly/inflate.ts). */
 export const INFLATE_TABLES: u32 = SLABS + SLAB_SIZE * SLAB_COUNT;
 export const INFLATE_TABLES_SIZE: u32 = 0x10000;
+/** What a message that others interrupt must keep of it: the state, and the code lengths of a block. */
+export const INFLATE_STATE_SIZE: u32 = 0x180;
+/** How far behind the end that it was given `inflate` writes. */
+export const INFLATE_OVERRUN: u32 = 320;
+/** The longest history that DEFLATE knows (RFC 1951 §2). */
+export const LONGEST_WINDOW: u32 = 0x8000;
 
 /** Compressed pieces of one message, joined. */
 export const INFLATE_INPUT: u32 = INFLATE_TABLES + INFLATE_TABLES_SIZE;
@@ -45,7 +51,7 @@ export const INFLATE_INPUT_SIZE: u32 = 0x8000;
 
 /** Where messages are inflated whose server keeps no window; shared by all connections. */
 export const WORKSPACE: u32 = INFLATE_INPUT + INFLATE_INPUT_SIZE;
-export const WORKSPACE_SIZE: u32 = 0x28000;
+export const WORKSPACE_SIZE: u32 = 0x18000;
 
 /** History of connections that inflate with context takeover, and room for what is inflated next: 4 096 of them. */
 export const WINDOWS: u32 = WORKSPACE + WORKSPACE_SIZE;

@@ -9,6 +9,7 @@ import { BlockPool } from './block-pool.js';
 import {
   FRAME_TABLE,
   FRAME_TABLE_SIZE,
+  INFLATE_TABLES,
   MASKING_KEYS,
   MASKING_KEYS_SIZE,
   MEMORY_PAGES,
@@ -51,6 +52,16 @@ interface Exports {
   sealFrame(at: number, firstByte: number, length: number, key: number): void;
   mask(start: number, end: number, key: number, phase: number): void;
   validateUtf8(start: number, end: number, state: number): number;
+  prepareInflate(): void;
+  inflate(
+    input: number,
+    inputEnd: number,
+    output: number,
+    outputEnd: number,
+    floor: number,
+    window: number,
+    resume: number,
+  ): number;
 }
 
 export class Codec {
@@ -59,10 +70,13 @@ export class Codec {
   readonly sealFrame: Exports['sealFrame'];
   readonly mask: Exports['mask'];
   readonly validateUtf8: Exports['validateUtf8'];
+  readonly prepareInflate: Exports['prepareInflate'];
+  readonly inflate: Exports['inflate'];
 
   /** All of linear memory. */
   readonly memory: Buffer;
   readonly registers: Int32Array;
+  readonly inflateState: Int32Array;
   /** Two words per frame: payload address, flags and length. */
   readonly frameTable: Int32Array;
   /** Where reads land. */
@@ -92,9 +106,12 @@ export class Codec {
     this.sealFrame = exports.sealFrame;
     this.mask = exports.mask;
     this.validateUtf8 = exports.validateUtf8;
+    this.prepareInflate = exports.prepareInflate;
+    this.inflate = exports.inflate;
 
     this.memory = Buffer.from(memory.buffer);
     this.registers = new Int32Array(memory.buffer, REGISTERS, 16);
+    this.inflateState = new Int32Array(memory.buffer, INFLATE_TABLES, 2);
     this.frameTable = new Int32Array(memory.buffer, FRAME_TABLE, FRAME_TABLE_SIZE / 4);
     this.scratch = this.memory.subarray(SCRATCH_READ, SCRATCH_READ + READ_SIZE);
     this.peek = this.scratch.subarray(0, PEEK_SIZE);

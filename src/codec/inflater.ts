@@ -2,11 +2,31 @@
  * Inflates the messages of one connection in linear memory (RFC 7692 §7.2.2), synchronously.
  *
  * When the server keeps its window from message to message ("context takeover"), a connection holds a window block,
- * and a message is inflated right behind the ones before it. Otherwise nothing is held between two messages: they are
- * inflated in a workspace that all connections of the thread share.
+ * and a message is inflated right behind the ones before it; when the block is full, what is still needed of it slides
+ * to its start. Otherwise nothing is held between two messages: they are inflated in a workspace that all connections
+ * of the thread share.
  */
 
 import type { Codec } from './codec.js';
+import { warmUpInflater } from './inflate-warm-up.js';
+import {
+  INFLATE_INPUT,
+  INFLATE_INPUT_SIZE,
+  INFLATE_OVERRUN,
+  INFLATE_STATE_SIZE,
+  INFLATE_TABLES,
+  InflateResult,
+  InflateResume,
+  InflateState,
+  Kind,
+  LONGEST_WINDOW,
+  UTF8_INVALID,
+  UTF8_MISSING,
+  UTF8_NON_ASCII,
+  WINDOW_BLOCK_SIZE,
+  WORKSPACE,
+  WORKSPACE_SIZE,
+} from './layout.js';
 
 export interface InflaterOptions {
   /** The server keeps its window from message to message: `server_no_context_takeover` was not negotiated. */
@@ -38,17 +58,44 @@ export const InflateError = {
   invalidUtf8: 3,
 } as const;
 
+/** Messages longer than this are not left where the next one may overwrite them. */
+const LONGEST_IN_PLACE = 64 * 1024;
+/** Pieces of a message are gathered up to this size before they are inflated: each turn has a cost of its own. */
+const GATHERED = 16 * 1024;
+const EMPTY = Buffer.alloc(0);
+
 /**
  * A message is inflated by one `inflate()`, when all of its payload lies in linear memory, or by `append()` for each
  * piece, in order, and `finish()`. Then `kind`, `buffer`, `offset` and `length` say where it is.
  */
 export class Inflater {
   /** What the last message is: one of `Kind`, for the message cursor. */
-  kind = 0;
+  kind: number = Kind.none;
   /** Where it lies: linear memory (`codec.memory`), or the overflow's buffer, then at offset 0. */
   buffer: Buffer;
   offset = 0;
   length = 0;
+
+  readonly #codec: Codec;
+  readonly #takeover: boolean;
+  readonly #window: number;
+  readonly #maxMessageSize: number;
+  readonly #overflow: Overflow;
+
+  /** The memory it inflates in: history begins at `base`, and goes on to `out`. */
+  readonly #base: number;
+  readonly #end: number;
+  #out: number;
+  /** Where the message under way begins, or what of it is not in the overflow. */
+  #start: number;
+  #utf8 = 0;
+  #released = false;
+
+  /** A message in pieces: what has yet to be inflated, and, once some has been, the state to go on from. */
+  #pending = EMPTY;
+  #pendingLength = 0;
+  #underWay = false;
+  #parked: Buffer | undefined;
 
   /**
    * @param window a block of `codec.windows`, taken before compression was offered (0, none left, means: do not
@@ -58,7 +105,20 @@ export class Inflater {
    */
   constructor(codec: Codec, window: number, options: InflaterOptions, overflow: Overflow) {
     this.buffer = codec.memory;
-    throw new Error(`not built yet ${window} ${options} ${overflow}`);
+    this.#codec = codec;
+    this.#takeover = options.takeover;
+    this.#window = 2 ** options.windowBits;
+    this.#maxMessageSize = options.maxMessageSize;
+    this.#overflow = overflow;
+    this.#base = options.takeover ? window : WORKSPACE;
+    this.#end = this.#base + (options.takeover ? WINDOW_BLOCK_SIZE : WORKSPACE_SIZE) - INFLATE_OVERRUN;
+    this.#out = this.#base;
+    this.#start = this.#base;
+    if (!options.takeover) {
+      codec.windows.give(window);
+      this.#released = true;
+    }
+    warmUpInflater(codec);
   }
 
   /**
@@ -70,7 +130,8 @@ export class Inflater {
    * inflated in the order they came in, each once: inflate only what is to be delivered now, or keep it.
    */
   inflate(start: number, end: number, text: boolean): number {
-    throw new Error(`not built yet ${start} ${end} ${text}`);
+    this.#begin();
+    return this.#complete(this.#run(start, end, InflateResume.start, text), text);
   }
 
   /**
@@ -79,29 +140,183 @@ export class Inflater {
    * UTF-8 are enforced while the message is under way.
    */
   append(source: Buffer, start: number, end: number, text: boolean): number {
-    throw new Error(`not built yet ${source} ${start} ${end} ${text}`);
+    if (this.#pendingLength + end - start > GATHERED) return this.#feed(source, start, end, text);
+    this.#hold(source, start, end);
+    return InflateError.none;
   }
 
   /** The message whose pieces were given to `append()` (none is fine) has no more. Returns an `InflateError`. */
   finish(text: boolean): number {
-    throw new Error(`not built yet ${text}`);
+    const { memory } = this.#codec;
+    const length = this.#pendingLength;
+    const pending = this.#pending;
+    this.#pending = EMPTY;
+    this.#pendingLength = 0;
+    pending.copy(memory, INFLATE_INPUT, 0, length);
+    if (!this.#underWay) return this.inflate(INFLATE_INPUT, INFLATE_INPUT + length, text);
+    this.#restore();
+    this.#underWay = false;
+    const result = this.#run(INFLATE_INPUT, INFLATE_INPUT + length, InflateResume.restore, text);
+    return this.#complete(result, text);
   }
 
   /** The last message has to wait: moves it to the overflow, unless it is there. Look at `buffer`… again. */
   keep(): void {
-    throw new Error('not built yet');
+    if (this.buffer !== this.#codec.memory) return;
+    this.#overflow.reserve(this.length, true);
+    this.#overflow.append(this.buffer, this.offset, this.offset + this.length);
+    this.#inOverflow();
   }
 
   /** The connection has ended: the window goes back. Calling it again does nothing. */
   release(): void {
-    throw new Error('not built yet');
+    if (this.#released) return;
+    this.#released = true;
+    this.#codec.windows.give(this.#base);
   }
-}
 
-/**
- * Has the engine compile and optimise the inflater, in small slices between other work: its first call takes about
- * 0.3 ms, and the next 2 000 are slow. Happens once a thread; the first `Inflater` asks for it.
- */
-export function warmUpInflater(codec: Codec): void {
-  throw new Error(`not built yet ${codec}`);
+  // ------------------------------------------------------------------------------------------- a message
+
+  #begin(): void {
+    if (!this.#takeover) this.#out = this.#base;
+    this.#start = this.#out;
+    this.#utf8 = 0;
+  }
+
+  /** Inflates [input, end) of linear memory. Returns `ended` or `needsInput`; an error's number, negative, for one. */
+  #run(input: number, end: number, resume: number, text: boolean): number {
+    const codec = this.#codec;
+    const state = codec.inflateState;
+    const base = this.#base;
+    let at = input;
+    let mode = resume;
+    while (true) {
+      // One byte more than allowed tells a message that is too large from one that just ends.
+      const room = this.#maxMessageSize - this.#overflow.length + 1;
+      const stop = Math.min(this.#end, this.#start + room);
+      const result = codec.inflate(at, end, this.#out, stop, base, this.#window, mode);
+      this.#out = state[InflateState.output];
+      if (result === InflateResult.corrupt) return -InflateError.corrupt;
+      if (this.#out - this.#start >= room) return -InflateError.tooLarge;
+      if (result !== InflateResult.needsRoom) return result;
+      if (!this.#makeRoom(text)) return -InflateError.invalidUtf8;
+      at = state[InflateState.position] >>> 3;
+      mode = InflateResume.goOn;
+    }
+  }
+
+  /** The memory is full: what is still needed slides to its start, and a long message leaves it. */
+  #makeRoom(text: boolean): boolean {
+    if (this.#out - this.#start > LONGEST_WINDOW && !this.#flush(text)) return false;
+    const needed = Math.max(this.#window, this.#out - this.#start);
+    const from = Math.max(this.#base, this.#out - needed);
+    this.#codec.memory.copyWithin(this.#base, from, this.#out);
+    this.#start -= from - this.#base;
+    this.#out -= from - this.#base;
+    return true;
+  }
+
+  /** Moves what has been inflated of the message to the overflow. False when it is not UTF-8. */
+  #flush(text: boolean): boolean {
+    const { memory } = this.#codec;
+    if (text) {
+      this.#utf8 = this.#codec.validateUtf8(this.#start, this.#out, this.#utf8);
+      if (this.#utf8 === UTF8_INVALID) return false;
+    }
+    this.#overflow.reserve(this.#out - this.#start, false);
+    this.#overflow.append(memory, this.#start, this.#out);
+    this.#start = this.#out;
+    return true;
+  }
+
+  /** All of the message has been inflated, if `result` says so: says where it is. */
+  #complete(result: number, text: boolean): number {
+    if (result < 0) return -result;
+    if (result !== InflateResult.ended) return InflateError.corrupt;
+    const length = this.#out - this.#start;
+    const large = this.#overflow.length > 0 || length > LONGEST_IN_PLACE;
+    if (large) {
+      if (!this.#flush(text)) return InflateError.invalidUtf8;
+    } else if (text) {
+      this.#utf8 = this.#codec.validateUtf8(this.#start, this.#out, 0);
+    }
+    if (text && (this.#utf8 & UTF8_MISSING) !== 0) return InflateError.invalidUtf8;
+    if (!text) this.kind = Kind.binary;
+    else this.kind = this.#utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
+    if (large) {
+      this.#inOverflow();
+    } else {
+      this.buffer = this.#codec.memory;
+      this.offset = this.#start;
+      this.length = length;
+    }
+    return InflateError.none;
+  }
+
+  #inOverflow(): void {
+    this.buffer = this.#overflow.buffer;
+    this.offset = 0;
+    this.length = this.#overflow.length;
+  }
+
+  // ---------------------------------------------------------------------------------- a message in pieces
+
+  #hold(source: Buffer, start: number, end: number): void {
+    const length = this.#pendingLength + end - start;
+    if (length > this.#pending.length) {
+      const larger = Buffer.allocUnsafe(Math.max(length, 2 * this.#pending.length));
+      this.#pending.copy(larger, 0, 0, this.#pendingLength);
+      this.#pending = larger;
+    }
+    source.copy(this.#pending, this.#pendingLength, start, end);
+    this.#pendingLength = length;
+  }
+
+  /** Inflates what is pending and then [start, end) of `source`, as far as it goes. */
+  #feed(source: Buffer, start: number, end: number, text: boolean): number {
+    const { memory, inflateState } = this.#codec;
+    let resume: number = InflateResume.goOn;
+    if (this.#underWay) {
+      this.#restore();
+      resume = InflateResume.restore;
+    } else {
+      this.#begin();
+      this.#underWay = true;
+      resume = InflateResume.start;
+    }
+    this.#pending.copy(memory, INFLATE_INPUT, 0, this.#pendingLength);
+    let length = this.#pendingLength;
+    for (let at = start; at < end; ) {
+      const count = Math.min(end - at, INFLATE_INPUT_SIZE - length);
+      source.copy(memory, INFLATE_INPUT + length, at, at + count);
+      at += count;
+      length += count;
+      const result = this.#run(INFLATE_INPUT, INFLATE_INPUT + length, resume, text);
+      if (result < 0) return -result;
+      resume = InflateResume.goOn;
+      // What it could not use yet: part of a symbol, or of a block's header.
+      const used = inflateState[InflateState.position] >>> 3;
+      memory.copyWithin(INFLATE_INPUT, used, INFLATE_INPUT + length);
+      length = INFLATE_INPUT + length - used;
+    }
+    this.#pendingLength = 0;
+    this.#hold(memory, INFLATE_INPUT, INFLATE_INPUT + length);
+    this.#parked ??= Buffer.allocUnsafeSlow(INFLATE_STATE_SIZE);
+    memory.copy(this.#parked, 0, INFLATE_TABLES, INFLATE_TABLES + INFLATE_STATE_SIZE);
+    // The workspace is everybody's.
+    if (!this.#takeover && !this.#flush(text)) return InflateError.invalidUtf8;
+    return InflateError.none;
+  }
+
+  /** Puts the state of the message under way back, and where no window is kept, its history: the overflow's end. */
+  #restore(): void {
+    const { memory } = this.#codec;
+    memory.set(this.#parked as Buffer, INFLATE_TABLES);
+    if (this.#takeover) return;
+    const { buffer, length } = this.#overflow;
+    const history = Math.min(length, this.#window);
+    buffer.copy(memory, this.#base, length - history, length);
+    this.#out = this.#base + history;
+    this.#start = this.#out;
+  }
 }

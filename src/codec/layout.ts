@@ -31,7 +31,7 @@ export const INFLATE_TABLES_SIZE = 0x10000;
 export const INFLATE_INPUT = INFLATE_TABLES + INFLATE_TABLES_SIZE;
 export const INFLATE_INPUT_SIZE = 0x8000;
 export const WORKSPACE = INFLATE_INPUT + INFLATE_INPUT_SIZE;
-export const WORKSPACE_SIZE = 0x28000;
+export const WORKSPACE_SIZE = 0x18000;
 
 export const WINDOWS = WORKSPACE + WORKSPACE_SIZE;
 export const WINDOW_BLOCK_SIZE = 0xc000;
@@ -69,6 +69,26 @@ export const FrameError = {
   invalidUtf8: 10,
   messageTooLarge: 11,
 } as const;
+
+/** What `inflate` says besides its result: indices into the i32 words at `INFLATE_TABLES`. */
+export const InflateState = {
+  /** In the input, in bits. */
+  position: 0,
+  output: 1,
+} as const;
+
+/** What `inflate` returns: why it stopped. */
+export const InflateResult = { ended: 0, needsInput: 1, needsRoom: 2, corrupt: 3 } as const;
+
+/** The last argument of `inflate`: a message begins; it goes on; it goes on after others were inflated. */
+export const InflateResume = { start: 0, goOn: 1, restore: 2 } as const;
+
+/** What a message that others interrupt must keep of `INFLATE_TABLES`. */
+export const INFLATE_STATE_SIZE = 0x180;
+/** How far behind the end that it was given `inflate` writes. */
+export const INFLATE_OVERRUN = 320;
+/** The longest history that DEFLATE knows. */
+export const LONGEST_WINDOW = 0x8000;
 
 /** The second word of a frame table entry: payload length, kind (0: not a whole message) and first byte. */
 export const LENGTH_MASK = 0xfffff;

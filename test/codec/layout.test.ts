@@ -59,6 +59,7 @@ describe('the map of linear memory', () => {
   const map = constantsOf('layout.ts');
   const frame = constantsOf('frame.ts');
   const utf8 = constantsOf('utf8.ts');
+  const inflate = constantsOf('inflate.ts');
   const mirror = new Map(Object.entries(layout).filter(([, value]) => typeof value === 'number'));
 
   test('every region and size of assembly/layout.ts is the same in src/codec/layout.ts', () => {
@@ -92,6 +93,15 @@ describe('the map of linear memory', () => {
       [none, binary, text, asciiText],
       [0, frame.get('KIND_BINARY'), frame.get('KIND_TEXT'), frame.get('KIND_ASCII')],
     );
+    for (const [name, index] of Object.entries(layout.InflateState)) {
+      assert.equal(inflate.get(upperCase(name)), index * 4, name);
+    }
+    for (const [name, value] of Object.entries(layout.InflateResult)) {
+      assert.equal(inflate.get(upperCase(name)), value, name);
+    }
+    for (const name of ['start', 'restore'] as const) {
+      assert.equal(inflate.get(upperCase(name)), layout.InflateResume[name], name);
+    }
     for (const kind of Object.values(layout.Kind)) assert.equal(kind & layout.KIND_MASK, kind);
   });
 
@@ -137,9 +147,16 @@ describe('the map of linear memory', () => {
     assert.ok(layout.FIRST_BYTE_SHIFT + 8 <= 32);
   });
 
+  test('an inflated message has room for its history and what is written behind it; positions in bits fit a word', () => {
+    const { WINDOW_BLOCK_SIZE, WORKSPACE_SIZE, INFLATE_OVERRUN, LONGEST_WINDOW } = layout;
+    assert.ok(WINDOW_BLOCK_SIZE - INFLATE_OVERRUN > LONGEST_WINDOW);
+    assert.ok(WORKSPACE_SIZE - INFLATE_OVERRUN > 64 * 1024 + 300, 'a message that is handed over in place');
+    assert.ok(layout.MEMORY_PAGES * PAGE * 8 < 2 ** 32);
+  });
+
   test("the module's own data lies below the registers", () => {
     const { memory } = new Codec();
-    const above = memory.subarray(layout.REGISTERS, layout.SCRATCH);
+    const above = memory.subarray(layout.REGISTERS, layout.WINDOWS);
     assert.ok(above.every((byte) => byte === 0));
   });
 });
