@@ -96,7 +96,17 @@ export class Connection implements ConnectionHandlers {
     this.#transport = transport;
     this.#closeTimeout = limits.closeTimeout;
     this.#outbound = new Outbound(codec, transport, limits, () => this.#call(this.onDrain, this));
-    this.#receiver = new Receiver<Connection>(codec, this, Connection.#receiverEvents, limits);
+    const { deflate, window } = established;
+    const inflation = deflate && {
+      window,
+      takeover: !deflate.serverNoContextTakeover,
+      windowBits: deflate.serverMaxWindowBits,
+    };
+    const { maxMessageSize } = limits;
+    this.#receiver = new Receiver<Connection>(codec, this, Connection.#receiverEvents, {
+      maxMessageSize,
+      inflation,
+    });
     this.#inbound = new Inbound<Connection>(this.#receiver, this, handlers.onMessage);
     this.onPing = handlers.onPing;
     this.onPong = handlers.onPong;

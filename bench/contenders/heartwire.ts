@@ -8,10 +8,11 @@ export const contender: Contender = {
   subject: `heartwire ${require('heartwire/package.json').version}`,
   note: 'Connection as it comes, heartbeat on; binary read at buffer and byteOffset, text by text()',
   load: "await import('heartwire')",
-  async open({ url, ca }, inbox) {
+  async open({ url, ca, compressed }, inbox) {
     let closing = false;
     const connection = await connect(url, {
       tls: { ca },
+      perMessageDeflate: compressed,
       onMessage(message) {
         if (message.isText) inbox.text(message.text());
         else inbox.binary(message.buffer, message.byteOffset, message.byteLength);

@@ -69,7 +69,7 @@ export function checkDeflateOptions(given: unknown): PerMessageDeflateOptions | 
     refuse('perMessageDeflate.clientMaxWindowBits', `a boolean or ${bits}`, clientMaxWindowBits);
   if (threshold !== undefined && !(typeof threshold === 'number' && threshold >= 0))
     refuse('perMessageDeflate.threshold', 'a number of bytes', threshold);
-  return options;
+  return { ...options };
 }
 
 function isWindowBits(value: unknown): value is number {
