@@ -80,6 +80,7 @@ export class Inflater {
   readonly #takeover: boolean;
   readonly #window: number;
   readonly #maxMessageSize: number;
+  readonly #longestInPlace: number;
   readonly #overflow: Overflow;
 
   /** The memory it inflates in: history begins at `base`, and goes on to `out`. */
@@ -90,6 +91,10 @@ export class Inflater {
   #start: number;
   #utf8 = 0;
   #released = false;
+
+  /** Compressed bytes of the message that have been used up, and those not in linear memory yet that are known of. */
+  #used = 0;
+  #toCome = 0;
 
   /** A message in pieces: what has yet to be inflated, and, once some has been, the state to go on from. */
   #pending = EMPTY;
@@ -109,6 +114,7 @@ export class Inflater {
     this.#takeover = options.takeover;
     this.#window = 2 ** options.windowBits;
     this.#maxMessageSize = options.maxMessageSize;
+    this.#longestInPlace = Math.min(options.maxMessageSize, LONGEST_IN_PLACE);
     this.#overflow = overflow;
     this.#base = options.takeover ? window : WORKSPACE;
     this.#end = this.#base + (options.takeover ? WINDOW_BLOCK_SIZE : WORKSPACE_SIZE) - INFLATE_OVERRUN;
@@ -130,17 +136,42 @@ export class Inflater {
    * inflated in the order they came in, each once: inflate only what is to be delivered now, or keep it.
    */
   inflate(start: number, end: number, text: boolean): number {
-    this.#begin();
-    return this.#complete(this.#run(start, end, InflateResume.start, text), text);
+    const codec = this.#codec;
+    const from = this.#takeover ? this.#out : this.#base;
+    this.#start = from;
+    const stop = Math.min(this.#end, from + this.#maxMessageSize + 1);
+    const result = codec.inflate(start, end, from, stop, this.#base, this.#window, InflateResume.start);
+    const out = codec.inflateState[InflateState.output];
+    this.#out = out;
+    const length = out - from;
+    if (result !== InflateResult.ended || length > this.#longestInPlace) {
+      this.#begin();
+      return this.#complete(this.#goOn(result, start, end, text), text);
+    }
+    let kind: number = Kind.binary;
+    if (text) {
+      const utf8 = codec.validateUtf8(from, out, 0);
+      // Of a wrong byte's state all bits are set.
+      if ((utf8 & UTF8_MISSING) !== 0) return InflateError.invalidUtf8;
+      kind = utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
+    }
+    this.kind = kind;
+    this.buffer = codec.memory;
+    this.offset = from;
+    this.length = length;
+    return InflateError.none;
   }
 
   /**
    * The next piece of a message: [start, end) of any buffer, linear memory too. It is copied when it cannot be inflated
    * yet; small pieces are gathered first. `text` is the same for all pieces. Returns an `InflateError`: limits and
    * UTF-8 are enforced while the message is under way.
+   *
+   * @param toCome how many more bytes of the message have been announced, by the header of a long frame: then the
+   *   overflow is made as large at once as it will probably have to be
    */
-  append(source: Buffer, start: number, end: number, text: boolean): number {
-    if (this.#pendingLength + end - start > GATHERED) return this.#feed(source, start, end, text);
+  append(source: Buffer, start: number, end: number, text: boolean, toCome = 0): number {
+    if (this.#pendingLength + end - start > GATHERED) return this.#feed(source, start, end, text, toCome);
     this.#hold(source, start, end);
     return InflateError.none;
   }
@@ -178,36 +209,42 @@ export class Inflater {
   // ------------------------------------------------------------------------------------------- a message
 
   #begin(): void {
-    if (!this.#takeover) this.#out = this.#base;
-    this.#start = this.#out;
     this.#utf8 = 0;
+    this.#used = 0;
+    this.#toCome = 0;
   }
 
   /** Inflates [input, end) of linear memory. Returns `ended` or `needsInput`; an error's number, negative, for one. */
   #run(input: number, end: number, resume: number, text: boolean): number {
-    const codec = this.#codec;
-    const state = codec.inflateState;
-    const base = this.#base;
-    let at = input;
-    let mode = resume;
+    return this.#goOn(this.#call(input, end, resume), input, end, text);
+  }
+
+  #call(input: number, end: number, resume: number): number {
+    // One byte more than allowed tells a message that is too large from one that just ends.
+    const stop = Math.min(this.#end, this.#start + this.#maxMessageSize - this.#overflow.length + 1);
+    const result = this.#codec.inflate(input, end, this.#out, stop, this.#base, this.#window, resume);
+    this.#out = this.#codec.inflateState[InflateState.output];
+    return result;
+  }
+
+  /** What `#run` does once [at, end) has been inflated with that result. */
+  #goOn(result: number, at: number, end: number, text: boolean): number {
     while (true) {
-      // One byte more than allowed tells a message that is too large from one that just ends.
-      const room = this.#maxMessageSize - this.#overflow.length + 1;
-      const stop = Math.min(this.#end, this.#start + room);
-      const result = codec.inflate(at, end, this.#out, stop, base, this.#window, mode);
-      this.#out = state[InflateState.output];
+      const next = this.#codec.inflateState[InflateState.position] >>> 3;
+      this.#used += next - at;
+      at = next;
       if (result === InflateResult.corrupt) return -InflateError.corrupt;
-      if (this.#out - this.#start >= room) return -InflateError.tooLarge;
+      if (this.#overflow.length + this.#out - this.#start > this.#maxMessageSize)
+        return -InflateError.tooLarge;
       if (result !== InflateResult.needsRoom) return result;
-      if (!this.#makeRoom(text)) return -InflateError.invalidUtf8;
-      at = state[InflateState.position] >>> 3;
-      mode = InflateResume.goOn;
+      if (!this.#makeRoom(text, end - at + this.#toCome)) return -InflateError.invalidUtf8;
+      result = this.#call(at, end, InflateResume.goOn);
     }
   }
 
   /** The memory is full: what is still needed slides to its start, and a long message leaves it. */
-  #makeRoom(text: boolean): boolean {
-    if (this.#out - this.#start > LONGEST_WINDOW && !this.#flush(text)) return false;
+  #makeRoom(text: boolean, left: number): boolean {
+    if (this.#out - this.#start > LONGEST_WINDOW && !this.#flush(text, left)) return false;
     const needed = Math.max(this.#window, this.#out - this.#start);
     const from = Math.max(this.#base, this.#out - needed);
     this.#codec.memory.copyWithin(this.#base, from, this.#out);
@@ -216,14 +253,21 @@ export class Inflater {
     return true;
   }
 
-  /** Moves what has been inflated of the message to the overflow. False when it is not UTF-8. */
-  #flush(text: boolean): boolean {
+  /**
+   * Moves what has been inflated of the message to the overflow; `left` compressed bytes are known to follow. False
+   * when it is not UTF-8.
+   */
+  #flush(text: boolean, left: number): boolean {
     const { memory } = this.#codec;
+    const length = this.#out - this.#start;
+    const soFar = this.#overflow.length + length;
+    const expected = left > 0 ? (soFar * left * 1.1) / this.#used : 0;
+    const most = this.#maxMessageSize - this.#overflow.length;
     if (text) {
       this.#utf8 = this.#codec.validateUtf8(this.#start, this.#out, this.#utf8);
       if (this.#utf8 === UTF8_INVALID) return false;
     }
-    this.#overflow.reserve(this.#out - this.#start, false);
+    this.#overflow.reserve(Math.min(most, Math.ceil(length + expected)), false);
     this.#overflow.append(memory, this.#start, this.#out);
     this.#start = this.#out;
     return true;
@@ -236,10 +280,11 @@ export class Inflater {
     const length = this.#out - this.#start;
     const large = this.#overflow.length > 0 || length > LONGEST_IN_PLACE;
     if (large) {
-      if (!this.#flush(text)) return InflateError.invalidUtf8;
+      if (!this.#flush(text, 0)) return InflateError.invalidUtf8;
     } else if (text) {
       this.#utf8 = this.#codec.validateUtf8(this.#start, this.#out, 0);
     }
+    // Of a wrong byte's state all bits are set.
     if (text && (this.#utf8 & UTF8_MISSING) !== 0) return InflateError.invalidUtf8;
     if (!text) this.kind = Kind.binary;
     else this.kind = this.#utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
@@ -273,7 +318,7 @@ export class Inflater {
   }
 
   /** Inflates what is pending and then [start, end) of `source`, as far as it goes. */
-  #feed(source: Buffer, start: number, end: number, text: boolean): number {
+  #feed(source: Buffer, start: number, end: number, text: boolean, toCome: number): number {
     const { memory, inflateState } = this.#codec;
     let resume: number = InflateResume.goOn;
     if (this.#underWay) {
@@ -281,6 +326,8 @@ export class Inflater {
       resume = InflateResume.restore;
     } else {
       this.#begin();
+      if (!this.#takeover) this.#out = this.#base;
+      this.#start = this.#out;
       this.#underWay = true;
       resume = InflateResume.start;
     }
@@ -291,6 +338,7 @@ export class Inflater {
       source.copy(memory, INFLATE_INPUT + length, at, at + count);
       at += count;
       length += count;
+      this.#toCome = end - at + toCome;
       const result = this.#run(INFLATE_INPUT, INFLATE_INPUT + length, resume, text);
       if (result < 0) return -result;
       resume = InflateResume.goOn;
@@ -304,7 +352,7 @@ export class Inflater {
     this.#parked ??= Buffer.allocUnsafeSlow(INFLATE_STATE_SIZE);
     memory.copy(this.#parked, 0, INFLATE_TABLES, INFLATE_TABLES + INFLATE_STATE_SIZE);
     // The workspace is everybody's.
-    if (!this.#takeover && !this.#flush(text)) return InflateError.invalidUtf8;
+    if (!this.#takeover && !this.#flush(text, toCome)) return InflateError.invalidUtf8;
     return InflateError.none;
   }
 
