@@ -10,6 +10,8 @@ export type Outcome = 'complete' | 'incomplete' | 'corrupt';
 export interface Inflated {
   outcome: Outcome;
   output: Buffer;
+  /** How much output there is after each byte of the message, as far as it is not wrong. */
+  lengths: number[];
 }
 
 /** Node's private synchronous handle of a stream; the public functions take whole streams only. */
@@ -100,7 +102,7 @@ export function zlibInflate(payload: Buffer, room: number, windowBits = 15): Inf
   // zlib does not say what it wrote in a call that fails: no more than one byte, which differs from one of two.
   for (const guess of [0x55, 0xaa]) {
     const { length } = inflateInto(output, payload, windowBits, Math.min(slowly, result.taken), guess).output;
-    if (output[length] !== guess) return { outcome: 'corrupt', output: output.subarray(0, length + 1) };
+    if (output[length] !== guess) return { ...result, output: output.subarray(0, length + 1) };
   }
   return result;
 }
@@ -115,9 +117,10 @@ function inflateInto(
 ): Inflated & { taken: number } {
   let stream = new ZlibStream(windowBits, output, 0);
   let at = 0;
+  const lengths: number[] = [];
   const stop = (outcome: Outcome, length: number): Inflated & { taken: number } => {
     stream.close();
-    return { outcome, output: output.subarray(0, length), taken: at };
+    return { outcome, output: output.subarray(0, length), lengths, taken: at };
   };
   while (at < payload.length) {
     if (at >= slowly) output.fill(guess, stream.written, stream.written + 0x1000);
@@ -129,6 +132,7 @@ function inflateInto(
       stream = new ZlibStream(windowBits, output, written);
     }
     at += taken;
+    if (taken > 0) lengths.push(stream.written);
   }
 
   const length = stream.written;
