@@ -7,6 +7,7 @@
  */
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
+import { compressed } from './arbitraries/compressed.js';
 import { flow, scenario } from './arbitraries/scenario.js';
 import {
   compare,
@@ -65,8 +66,8 @@ function paused(name: string, numRuns: number, scenarios: fc.Arbitrary<Scenario>
   return { name, check };
 }
 
-function inTurns(name: string, numRuns: number): Kind {
-  const several = fc.array(scenario(), { minLength: 2, maxLength: 5 });
+function inTurns(name: string, numRuns: number, scenarios: fc.Arbitrary<Scenario>): Kind {
+  const several = fc.array(scenarios, { minLength: 2, maxLength: 5 });
   const check = async (seed: number): Promise<Finding> => {
     const details = fc.check(fc.property(several, compareInTurns), { seed, numRuns });
     if (!details.failed) return { runs: details.numRuns };
@@ -81,7 +82,11 @@ const KINDS: readonly Kind[] = [
   single('large messages', 50, large),
   paused('paused and resumed', 200, scenario()),
   paused('large messages, paused and resumed', 30, large),
-  inTurns('connections in turns', 100),
+  inTurns('connections in turns', 100, scenario()),
+  single('compressed', 500, compressed({ maxActs: 10 })),
+  single('compressed, large messages', 50, compressed({ large: true, maxActs: 4 })),
+  paused('compressed, paused and resumed', 100, compressed()),
+  inTurns('compressed connections in turns', 50, compressed()),
 ];
 
 console.log(`fuzz: seed ${firstSeed}, ${seconds} s`);
