@@ -71,8 +71,6 @@ const EMPTY = Buffer.alloc(0);
 export class Inflater {
   /** What the last message is: one of `Kind`, for the message cursor. */
   kind: number = Kind.none;
-  /** Where it lies: linear memory (`codec.memory`), or the overflow's buffer, then at offset 0. */
-  buffer: Buffer;
   offset = 0;
   length = 0;
 
@@ -90,6 +88,7 @@ export class Inflater {
   /** Where the message under way begins, or what of it is not in the overflow. */
   #start: number;
   #utf8 = 0;
+  #inOverflow = false;
   #released = false;
 
   /** Compressed bytes of the message that have been used up, and those not in linear memory yet that are known of. */
@@ -109,7 +108,6 @@ export class Inflater {
    *   one that ended in it (`buffer` is not linear memory) whoever handed it in clears it.
    */
   constructor(codec: Codec, window: number, options: InflaterOptions, overflow: Overflow) {
-    this.buffer = codec.memory;
     this.#codec = codec;
     this.#takeover = options.takeover;
     this.#window = 2 ** options.windowBits;
@@ -125,6 +123,11 @@ export class Inflater {
       this.#released = true;
     }
     warmUpInflater(codec);
+  }
+
+  /** Where the last message lies: linear memory (`codec.memory`), or the overflow's buffer, then at offset 0. */
+  get buffer(): Buffer {
+    return this.#inOverflow ? this.#overflow.buffer : this.#codec.memory;
   }
 
   /**
@@ -156,9 +159,9 @@ export class Inflater {
       kind = utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
     }
     this.kind = kind;
-    this.buffer = codec.memory;
     this.offset = from;
     this.length = length;
+    this.#inOverflow = false;
     return InflateError.none;
   }
 
@@ -193,10 +196,11 @@ export class Inflater {
 
   /** The last message has to wait: moves it to the overflow, unless it is there. Look at `buffer`… again. */
   keep(): void {
-    if (this.buffer !== this.#codec.memory) return;
+    if (this.#inOverflow) return;
     this.#overflow.reserve(this.length, true);
-    this.#overflow.append(this.buffer, this.offset, this.offset + this.length);
-    this.#inOverflow();
+    this.#overflow.append(this.#codec.memory, this.offset, this.offset + this.length);
+    this.offset = 0;
+    this.#inOverflow = true;
   }
 
   /** The connection has ended: the window goes back. Calling it again does nothing. */
@@ -288,20 +292,10 @@ export class Inflater {
     if (text && (this.#utf8 & UTF8_MISSING) !== 0) return InflateError.invalidUtf8;
     if (!text) this.kind = Kind.binary;
     else this.kind = this.#utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
-    if (large) {
-      this.#inOverflow();
-    } else {
-      this.buffer = this.#codec.memory;
-      this.offset = this.#start;
-      this.length = length;
-    }
+    this.offset = large ? 0 : this.#start;
+    this.length = large ? this.#overflow.length : length;
+    this.#inOverflow = large;
     return InflateError.none;
-  }
-
-  #inOverflow(): void {
-    this.buffer = this.#overflow.buffer;
-    this.offset = 0;
-    this.length = this.#overflow.length;
   }
 
   // ---------------------------------------------------------------------------------- a message in pieces

@@ -28,7 +28,7 @@ export const CONTENTS = {
       pseudoRandomBytes(2 + (i % 9), i).toString('base64url'),
     );
     const text: string[] = [];
-    for (let size = 0; size < length; ) {
+    for (let size = 0; size <= length; ) {
       const word = words[(numbers.next().value % 18) * (numbers.next().value % 17)];
       text.push(word);
       size += word.length + 1;

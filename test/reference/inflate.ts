@@ -99,12 +99,13 @@ export function zlibInflate(payload: Buffer, room: number, windowBits = 15): Inf
   const slowly = windowBits < 15 ? 0 : payload.length;
   const result = inflateInto(output, payload, windowBits, slowly);
   if (result.outcome !== 'corrupt') return result;
-  // zlib does not say what it wrote in a call that fails: no more than one byte, which differs from one of two.
+  // zlib does not say what it wrote in a call that fails: asked for one byte, no more than that, if it is not the guess.
+  let length = 0;
   for (const guess of [0x55, 0xaa]) {
-    const { length } = inflateInto(output, payload, windowBits, Math.min(slowly, result.taken), guess).output;
+    length = inflateInto(output, payload, windowBits, Math.min(slowly, result.taken), guess).output.length;
     if (output[length] !== guess) return { ...result, output: output.subarray(0, length + 1) };
   }
-  return result;
+  return { ...result, output: output.subarray(0, length) };
 }
 
 /** From the byte at `slowly` on the output is asked for byte by byte, of which each is `guess` before. */
