@@ -1,8 +1,8 @@
 // The map of linear memory. `src/codec/layout.ts` mirrors it; test/codec/layout.test.ts compares the two.
 // The memory is fixed: growing it would detach every view, and with it the buffer a socket reads into.
 
-/** Memory in pages of 64 KiB (213 MiB). Pages that were never touched cost address space only. */
-export const MEMORY_PAGES: u32 = 3406;
+/** Memory in pages of 64 KiB (229 MiB). Pages that were never touched cost address space only. */
+export const MEMORY_PAGES: u32 = 3662;
 
 /** What `readFrames` returns besides its result: one i32 per `Register`. */
 export const REGISTERS: u32 = 0x400;
@@ -10,6 +10,10 @@ export const REGISTERS: u32 = 0x400;
 /** Masking keys not yet used, from a cryptographic source (RFC 6455 §10.3). */
 export const MASKING_KEYS: u32 = 0x1000;
 export const MASKING_KEYS_SIZE: u32 = 0x1000;
+
+/** What the compressor writes for a literal, a length and a distance (assembly/deflate.ts). */
+export const DEFLATE_CODES: u32 = 0x2000;
+export const DEFLATE_CODES_SIZE: u32 = 0x1000;
 
 /** Most bytes one read may bring: larger reads leave the second-level cache and are slower. */
 export const READ_SIZE: u32 = 0x10000;
@@ -57,3 +61,12 @@ export const WORKSPACE_SIZE: u32 = 0x18000;
 export const WINDOWS: u32 = WORKSPACE + WORKSPACE_SIZE;
 export const WINDOW_BLOCK_SIZE: u32 = 0xc000;
 export const WINDOW_COUNT: u32 = 4096;
+
+/**
+ * What a connection compresses, behind what it has compressed: a hash table, then bytes. 256 for connections that keep
+ * their history from message to message; the last is shared by all others.
+ */
+export const DEFLATE_BLOCKS: u32 = WINDOWS + WINDOW_BLOCK_SIZE * WINDOW_COUNT;
+export const DEFLATE_BLOCK_SIZE: u32 = 0x10000;
+export const DEFLATE_BLOCK_COUNT: u32 = 257;
+export const DEFLATE_TABLE_SIZE: u32 = 0x4000;

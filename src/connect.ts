@@ -62,6 +62,8 @@ export interface ConnectOptions extends ConnectionHandlers, Partial<ConnectionLi
   perMessageDeflate?: boolean | PerMessageDeflateOptions;
 }
 
+/** Below, in bytes, compressing a message saves no packet. */
+const DEFAULT_THRESHOLD = 1024;
 const MAX_TIMEOUT = 2 ** 31 - 1;
 const MAX_MESSAGE_SIZE = 2 ** 32 - 1;
 
@@ -249,6 +251,7 @@ class Opening {
         extensions,
         deflate,
         window: this.#window,
+        threshold: this.#deflate?.threshold ?? DEFAULT_THRESHOLD,
         handshake: this.#report(response),
       },
       this.#limits,

@@ -16,6 +16,7 @@ export type {
   ConnectionLimits,
   IterateOptions,
   SendOptions,
+  StreamSendOptions,
   WaitOptions,
 } from './options.js';
 export type { Extension } from './protocol/extensions.js';

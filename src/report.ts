@@ -64,6 +64,8 @@ export interface Established {
   deflate: DeflateAgreement | undefined;
   /** The block of the codec's windows that was taken for it; the connection's from now on. */
   window: number;
+  /** From how many bytes on messages are compressed. */
+  threshold: number;
   handshake: HandshakeReport;
 }
 

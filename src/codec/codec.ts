@@ -7,6 +7,9 @@ import { randomFillSync } from 'node:crypto';
 import { HeartwireError } from '../errors.js';
 import { BlockPool } from './block-pool.js';
 import {
+  DEFLATE_BLOCK_COUNT,
+  DEFLATE_BLOCK_SIZE,
+  DEFLATE_BLOCKS,
   FRAME_TABLE,
   FRAME_TABLE_SIZE,
   INFLATE_TABLES,
@@ -52,6 +55,9 @@ interface Exports {
   sealFrame(at: number, firstByte: number, length: number, key: number): void;
   mask(start: number, end: number, key: number, phase: number): void;
   validateUtf8(start: number, end: number, state: number): number;
+  prepareDeflate(): void;
+  deflate(table: number, history: number, start: number, end: number, out: number, reach: number): number;
+  slideDeflate(table: number, shift: number): void;
   prepareInflate(): void;
   inflate(
     input: number,
@@ -70,6 +76,9 @@ export class Codec {
   readonly sealFrame: Exports['sealFrame'];
   readonly mask: Exports['mask'];
   readonly validateUtf8: Exports['validateUtf8'];
+  readonly prepareDeflate: Exports['prepareDeflate'];
+  readonly deflate: Exports['deflate'];
+  readonly slideDeflate: Exports['slideDeflate'];
   readonly prepareInflate: Exports['prepareInflate'];
   readonly inflate: Exports['inflate'];
 
@@ -87,6 +96,10 @@ export class Codec {
   readonly slabs = new BlockPool(SLABS, SLAB_SIZE, SLAB_COUNT);
   /** Windows of connections that inflate with context takeover; 0 from `take()`: do not offer compression. */
   readonly windows = new BlockPool(WINDOWS, WINDOW_BLOCK_SIZE, WINDOW_COUNT);
+  /** Histories of connections that compress with context takeover. */
+  readonly deflateBlocks = new BlockPool(DEFLATE_BLOCKS, DEFLATE_BLOCK_SIZE, DEFLATE_BLOCK_COUNT - 1);
+  /** The last of them is never leased: messages without history are compressed here. */
+  readonly sharedDeflateBlock = DEFLATE_BLOCKS + DEFLATE_BLOCK_SIZE * (DEFLATE_BLOCK_COUNT - 1);
   readonly sendBlocks = new BlockPool(SEND_BLOCKS, SEND_BLOCK_SIZE, SEND_BLOCK_COUNT - 1);
   /** The last send block is never leased: frames that must be copied out are built here. */
   readonly stagingBlock = SEND_BLOCKS + SEND_BLOCK_SIZE * (SEND_BLOCK_COUNT - 1);
@@ -106,6 +119,9 @@ export class Codec {
     this.sealFrame = exports.sealFrame;
     this.mask = exports.mask;
     this.validateUtf8 = exports.validateUtf8;
+    this.prepareDeflate = exports.prepareDeflate;
+    this.deflate = exports.deflate;
+    this.slideDeflate = exports.slideDeflate;
     this.prepareInflate = exports.prepareInflate;
     this.inflate = exports.inflate;
 

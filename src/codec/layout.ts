@@ -3,11 +3,14 @@
  * All in bytes; addresses are offsets into the memory.
  */
 
-export const MEMORY_PAGES = 3406;
+export const MEMORY_PAGES = 3662;
 
 export const REGISTERS = 0x400;
 export const MASKING_KEYS = 0x1000;
 export const MASKING_KEYS_SIZE = 0x1000;
+
+export const DEFLATE_CODES = 0x2000;
+export const DEFLATE_CODES_SIZE = 0x1000;
 
 export const READ_SIZE = 0x10000;
 export const PEEK_SIZE = 0x1000;
@@ -36,6 +39,11 @@ export const WORKSPACE_SIZE = 0x18000;
 export const WINDOWS = WORKSPACE + WORKSPACE_SIZE;
 export const WINDOW_BLOCK_SIZE = 0xc000;
 export const WINDOW_COUNT = 4096;
+
+export const DEFLATE_BLOCKS = WINDOWS + WINDOW_BLOCK_SIZE * WINDOW_COUNT;
+export const DEFLATE_BLOCK_SIZE = 0x10000;
+export const DEFLATE_BLOCK_COUNT = 257;
+export const DEFLATE_TABLE_SIZE = 0x4000;
 
 /** What `readFrames` says besides its result: indices into the i32 words at `REGISTERS`. */
 export const Register = {

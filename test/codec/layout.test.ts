@@ -116,6 +116,7 @@ describe('the map of linear memory', () => {
     const regions: [name: string, start: number, size: number][] = [
       ['registers', layout.REGISTERS, Object.keys(layout.Register).length * 4],
       ['masking keys', layout.MASKING_KEYS, layout.MASKING_KEYS_SIZE],
+      ['deflate codes', layout.DEFLATE_CODES, layout.DEFLATE_CODES_SIZE],
       ['frame table', layout.FRAME_TABLE, layout.FRAME_TABLE_SIZE],
       ['scratch', layout.SCRATCH, layout.SLAB_SIZE + layout.READ_SIZE],
       ['send blocks', layout.SEND_BLOCKS, layout.SEND_BLOCK_SIZE * layout.SEND_BLOCK_COUNT],
@@ -124,6 +125,7 @@ describe('the map of linear memory', () => {
       ['inflate input', layout.INFLATE_INPUT, layout.INFLATE_INPUT_SIZE],
       ['workspace', layout.WORKSPACE, layout.WORKSPACE_SIZE],
       ['windows', layout.WINDOWS, layout.WINDOW_BLOCK_SIZE * layout.WINDOW_COUNT],
+      ['deflate blocks', layout.DEFLATE_BLOCKS, layout.DEFLATE_BLOCK_SIZE * layout.DEFLATE_BLOCK_COUNT],
       ['last page', (layout.MEMORY_PAGES - 1) * PAGE, PAGE],
     ];
     for (const [i, [name, start, size]] of regions.entries()) {
