@@ -57,7 +57,11 @@ export const INFLATE_INPUT_SIZE: u32 = 0x8000;
 export const WORKSPACE: u32 = INFLATE_INPUT + INFLATE_INPUT_SIZE;
 export const WORKSPACE_SIZE: u32 = 0x18000;
 
-/** History of connections that inflate with context takeover, and room for what is inflated next: 4 096 of them. */
+/**
+ * History of connections that inflate with context takeover, and room for what is inflated next: 4 096 of them. Every
+ * 16 KiB of output the last 32 slide to a block's start. Blocks of 40 KiB make messages 2–4 % slower, of 64 and 128 no
+ * more than 2 % faster; a connection that has received more than a block keeps all of it resident.
+ */
 export const WINDOWS: u32 = WORKSPACE + WORKSPACE_SIZE;
 export const WINDOW_BLOCK_SIZE: u32 = 0xc000;
 export const WINDOW_COUNT: u32 = 4096;
