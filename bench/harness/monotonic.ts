@@ -5,10 +5,3 @@ const offset = seconds * 1e3 + nanoseconds / 1e6 - performance.now();
 export function monotonic(): number {
   return offset + performance.now();
 }
-
-/** A message that tells it, in 8 bytes. */
-export function stamp(): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
-  bytes.writeDoubleBE(monotonic());
-  return bytes;
-}

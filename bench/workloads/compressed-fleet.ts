@@ -6,9 +6,7 @@
 import type { Link } from '../harness/contender.js';
 import { Feed } from '../harness/feed.js';
 import { type MarketData, mixed } from '../harness/market-data.js';
-import { stamp } from '../harness/monotonic.js';
 import type { Case, Workload } from '../harness/workload.js';
-import { BINARY, frame } from '../server/frames.js';
 import { type Peer, unmasked } from '../server/peer.js';
 import { recorded } from '../server/recording.js';
 import { Replay } from '../server/replay.js';
@@ -83,13 +81,7 @@ async function exercise(members: readonly Member[], steps: number): Promise<void
     const wait = due - performance.now();
     if (wait > 1) await new Promise((resolve) => setTimeout(resolve, wait));
     const { peer, replay } = members[sent % members.length];
-    const chunks = [frame(BINARY, stamp())];
-    for (let wanted = BURST; wanted > 0; ) {
-      const { chunk, taken } = replay.take(wanted, Number.POSITIVE_INFINITY);
-      chunks.push(chunk);
-      wanted -= taken;
-    }
-    peer.write(Buffer.concat(chunks));
+    replay.burst(peer, BURST);
   }
 }
 

@@ -4,9 +4,7 @@
  */
 import { Feed } from '../harness/feed.js';
 import { deltas, type MarketData } from '../harness/market-data.js';
-import { stamp } from '../harness/monotonic.js';
 import type { Case, Workload } from '../harness/workload.js';
-import { BINARY, frame } from '../server/frames.js';
 import { type Peer, unmasked } from '../server/peer.js';
 import { recorded } from '../server/recording.js';
 import { Replay } from '../server/replay.js';
@@ -47,14 +45,9 @@ function paced(label: string, burst: number, interval: number): Case {
 function pace(peer: Peer, replay: Replay, messages: number, burst: number, interval: number): void {
   let left = messages;
   const timer = setInterval(() => {
-    const chunks = [frame(BINARY, stamp())];
-    for (let wanted = Math.min(burst, left); wanted > 0; ) {
-      const { chunk, taken } = replay.take(wanted, Number.POSITIVE_INFINITY);
-      chunks.push(chunk);
-      wanted -= taken;
-      left -= taken;
-    }
-    peer.write(Buffer.concat(chunks));
+    const count = Math.min(burst, left);
+    replay.burst(peer, count);
+    left -= count;
     if (left === 0) clearInterval(timer);
   }, interval);
 }
@@ -66,8 +59,8 @@ export const workload: Workload = {
   cast: 'inflating',
   compressed: true,
   fresh: true,
-  rounds: 4,
+  rounds: 5,
   round: { steps: 2_000 },
-  warmUp: { messages: 5_000, milliseconds: 400 },
-  cases: [paced('1 × 1 000/s', 1, 1), paced('25 × 200/s', 25, 5)],
+  warmUp: { messages: 5_000, milliseconds: 300 },
+  cases: [paced('20 × 250/s', 20, 4), paced('250 × 20/s', 250, 50)],
 };
