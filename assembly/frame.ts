@@ -89,7 +89,7 @@ function firstByteError(byte: u32, fragment: u32, mode: u32): i32 {
  * address, then length, kind (a whole message: binary, text, or text that is pure ASCII; 0: not a whole message)
  * and first byte in one word. Masked payloads are unmasked in place, text is validated.
  *
- * `limit` is the most bytes a message may have, of which `assembled` have come in earlier fragments. `fragment` is
+ * `limit` is the most bytes an uncompressed message may have, of which `assembled` have come in earlier fragments. `fragment` is
  * the opcode of the fragmented message in progress (0: none; RSV1 kept above it), `utf8` its
  * validation state, `processed` how many payload bytes of the frame at `start` an earlier call has already
  * unmasked and validated. The registers give all three for the next call, and tell what stopped this one: a
@@ -200,7 +200,9 @@ export function readFrames(
 
     if ((opcode & CONTROL) == 0) {
       if (opcode != CONTINUATION) assembled = 0;
-      if (lengthHigh != 0 || <u64>assembled + <u64>length > <u64>limit) {
+      // What a compressed message has inflated to is for the inflater to say.
+      const compressed = (opcode == CONTINUATION ? fragment : firstByte) & RSV1;
+      if (lengthHigh != 0 || (!compressed && <u64>assembled + <u64>length > <u64>limit)) {
         error = MESSAGE_TOO_LARGE;
         break;
       }

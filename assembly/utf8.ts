@@ -48,14 +48,19 @@ function skipAscii(start: usize, end: usize): usize {
 /** True when [start, start + length) holds nothing above 0x7F. Looks at up to 15 bytes behind, never trusts them. */
 export function isAscii(start: usize, length: u32): bool {
   const end = start + length;
-  const at = skipAscii(start, end);
+  return isShortAscii(skipAscii(start, end), end);
+}
+
+/** True when [at, end) is shorter than a block and holds nothing above 0x7F. */
+function isShortAscii(at: usize, end: usize): bool {
   const left = end - at;
   return left < 16 && (i8x16.bitmask(v128.load(at)) & ((1 << (<i32>left)) - 1)) == 0;
 }
 
 /**
  * Validates [start, end) as the continuation of what `state` stands for; returns the new state, or
- * `UTF8_INVALID`. A message is valid when the state after its last byte has no byte missing.
+ * `UTF8_INVALID`. A message is valid when the state after its last byte has no byte missing. Looks at up to 15 bytes
+ * behind, never trusts them.
  */
 export function validateUtf8(start: usize, end: usize, state: i32): i32 {
   let at = start;
@@ -68,6 +73,7 @@ export function validateUtf8(start: usize, end: usize, state: i32): i32 {
   }
 
   at = skipAscii(at, end);
+  if (isShortAscii(at, end)) return state;
   if (at + 16 <= end) {
     at = validateBlocks(at, end);
     if (at == 0) return UTF8_INVALID;

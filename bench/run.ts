@@ -8,7 +8,7 @@ import { type Selection, selection, USAGE } from './harness/arguments.js';
 import { Child } from './harness/child.js';
 import { cores, machine } from './harness/machine.js';
 import { Progress } from './harness/progress.js';
-import { contenderNames, usualContenders, workloads } from './harness/registry.js';
+import { contenderNames, inflatingContenders, usualContenders, workloads } from './harness/registry.js';
 import type { ServerCalls } from './harness/server-process.js';
 import { assemble, dismiss, type Programme } from './harness/troupe.js';
 import { PATIENCE, takeTurns } from './harness/turns.js';
@@ -69,7 +69,7 @@ async function endToEnd(
   const rows: Row[] = [];
   const programme: Programme = { subjects: {}, failures };
   const { subjects } = programme;
-  const plan = (await everything()).filter((step) => wanted(titleOf(step), isFull(step)));
+  const plan = (await everything()).filter((step) => wanted(titleOf(step), isLong(step)));
   if (plan.length === 0) return { rows, subjects, foreignCores: 0 };
 
   const progress = new Progress(plan.length);
@@ -86,9 +86,7 @@ async function endToEnd(
     before = step;
     progress.next(titleOf(step));
     const scene = { workload, index, url: address[transport], ca: address.ca, quick };
-    const everybody = full || workload.cast === 'everybody';
-    const cast = contenders ?? (everybody ? contenderNames : usualContenders);
-    const troupe = await assemble(cast, transport, programme);
+    const troupe = await assemble(castOf(workload, contenders, full), transport, programme);
     const outcomes = await takeTurns(troupe, server, scene);
     await dismiss(troupe);
     const about = { workload: workload.name, case: label, transport, metric: workload.metric };
@@ -110,6 +108,12 @@ async function endToEnd(
   console.log(`\n${LEGEND}`);
   for (const [name, subject] of Object.entries(subjects)) console.log(`${name.padEnd(10)}${subject}`);
   return { rows, subjects, foreignCores: elapsed === 0 ? 0 : Math.max(0, foreign / elapsed) };
+}
+
+function castOf({ cast, compressed }: Workload, asked: string[] | undefined, full: boolean): string[] {
+  if (compressed) return asked?.filter((name) => inflatingContenders.includes(name)) ?? inflatingContenders;
+  if (asked !== undefined) return asked;
+  return full || cast === 'everybody' ? contenderNames : usualContenders;
 }
 
 async function codecOperations({ wanted, quick }: Selection, failures: string[]): Promise<MicroRow[]> {
@@ -145,6 +149,6 @@ function titleOf({ workload, label, transport }: Step): string {
   return `${workload.name} ${label} ${transport}`;
 }
 
-function isFull({ workload, index }: Step): boolean {
-  return workload.cases[index].full === true;
+function isLong({ workload, index }: Step): boolean {
+  return workload.cases[index].long === true;
 }

@@ -8,7 +8,14 @@ import { sharedCodec } from './codec/codec.js';
 import { Connection } from './connection.js';
 import { type FailedResponse, HandshakeError, HeartwireError, UsageError } from './errors.js';
 import type { ConnectionHandlers, ConnectionLimits } from './options.js';
+import { formatExtensions } from './protocol/extensions.js';
 import { type OpeningRequest, openingRequest, verifyResponse } from './protocol/opening-handshake.js';
+import {
+  checkDeflateOptions,
+  deflateAgreement,
+  deflateOffer,
+  type PerMessageDeflateOptions,
+} from './protocol/permessage-deflate.js';
 import { type Response, ResponseReader } from './protocol/response-reader.js';
 import { retryAfter } from './protocol/retry-after.js';
 import type { HandshakeReport, Redirect } from './report.js';
@@ -48,8 +55,15 @@ export interface ConnectOptions extends ConnectionHandlers, Partial<ConnectionLi
    * `wss:`, unless it is a `TLSSocket`. Reads and writes are copied.
    */
   createConnection?: CreateConnection;
+  /**
+   * Offer permessage-deflate (RFC 7692): `true` offers it bare. Default false. docs/compression.md says when it pays.
+   * When all of this thread's windows are taken it is not offered, and `handshake.notApplied` says so.
+   */
+  perMessageDeflate?: boolean | PerMessageDeflateOptions;
 }
 
+/** Below, in bytes, compressing a message saves no packet. */
+const DEFAULT_THRESHOLD = 1024;
 const MAX_TIMEOUT = 2 ** 31 - 1;
 const MAX_MESSAGE_SIZE = 2 ** 32 - 1;
 
@@ -81,6 +95,11 @@ class Opening {
   #failure: HeartwireError | undefined;
   #opened = false;
 
+  /** What is offered of permessage-deflate, and the block that is kept free for it until the server has answered. */
+  readonly #deflate: PerMessageDeflateOptions | undefined;
+  readonly #deflateIsOffered: boolean;
+  #window = 0;
+
   /** One hop: what is asked, of whom, on which way, and what is answered. */
   #request: OpeningRequest;
   #route: Route;
@@ -107,7 +126,9 @@ class Opening {
       closeTimeout: amount('closeTimeout', options.closeTimeout, 5_000, MAX_TIMEOUT),
     };
     checkRoute(options);
-    this.#request = openingRequest(url, options);
+    this.#deflate = checkDeflateOptions(options.perMessageDeflate);
+    this.#deflateIsOffered = this.#deflate !== undefined && this.#codec.windows.available > 0;
+    this.#request = this.#requestOf(url, options);
     this.#route = this.#routeTo(this.#request, options);
     this.#told = options;
     if (this.#maxRedirects > 0) {
@@ -116,11 +137,18 @@ class Opening {
     }
   }
 
+  #requestOf(url: string | URL, options: ConnectOptions): OpeningRequest {
+    const extensions = this.#deflateIsOffered ? formatExtensions([deflateOffer(this.#deflate!)]) : undefined;
+    return openingRequest(url, { ...options, extensions });
+  }
+
   #routeTo(request: OpeningRequest, options: ConnectOptions): Route {
     return new Route(request, options, this.#codec.scratch, () => this.#elapsed());
   }
 
   async run(): Promise<Connection> {
+    // In the same turn as the constructor has looked for one.
+    if (this.#deflateIsOffered) this.#window = this.#codec.windows.take();
     const { signal } = this.#options;
     const deadline = setTimeout(() => this.#giveUp(this.#late()), this.#handshakeTimeout);
     const onAbort = () => this.#giveUp(this.#aborted());
@@ -144,6 +172,7 @@ class Opening {
         duration: this.#elapsed(),
       });
     } finally {
+      if (this.#window !== 0) this.#codec.windows.give(this.#window);
       clearTimeout(deadline);
       signal?.removeEventListener('abort', onAbort);
     }
@@ -219,6 +248,7 @@ class Opening {
       return;
     }
     const { protocol, extensions } = verifyResponse(this.#request, response);
+    const deflate = this.#deflate && deflateAgreement(this.#deflate, extensions, heardIn(response));
     const connection = new Connection(
       this.#transport!,
       {
@@ -227,11 +257,15 @@ class Opening {
         url: this.#request.url.href,
         protocol,
         extensions,
+        deflate,
+        window: this.#window,
+        threshold: this.#deflate?.threshold ?? DEFAULT_THRESHOLD,
         handshake: this.#report(response),
       },
       this.#limits,
       this.#options,
     );
+    if (deflate !== undefined) this.#window = 0;
     this.#opened = true;
     this.#answered(connection);
     connection.begin(leftover);
@@ -247,7 +281,8 @@ class Opening {
       proxy,
       attempts,
       redirects: this.#redirects,
-      notApplied,
+      notApplied:
+        this.#deflate && !this.#deflateIsOffered ? [...notApplied, 'perMessageDeflate'] : notApplied,
     };
   }
 
@@ -268,7 +303,7 @@ class Opening {
       this.#userInfo = undefined;
     }
     Object.assign(url, this.#userInfo);
-    this.#request = openingRequest(url, this.#told);
+    this.#request = this.#requestOf(url, this.#told);
     this.#reader = new ResponseReader();
     this.#route = this.#routeTo(this.#request, this.#told);
   }
@@ -340,6 +375,10 @@ function amount(
     'ERR_INVALID_OPTION',
     `${name} must be a number from 0 to ${most}, not ${String(given)}`,
   );
+}
+
+function heardIn({ statusCode, headers, body }: Response): FailedResponse {
+  return { statusCode, headers, body };
 }
 
 function messageOf(error: unknown): string {

@@ -14,6 +14,7 @@ import type {
   ConnectionLimits,
   IterateOptions,
   SendOptions,
+  StreamSendOptions,
   WaitOptions,
 } from './options.js';
 import { Outbound } from './outbound.js';
@@ -95,8 +96,24 @@ export class Connection implements ConnectionHandlers {
     });
     this.#transport = transport;
     this.#closeTimeout = limits.closeTimeout;
-    this.#outbound = new Outbound(codec, transport, limits, () => this.#call(this.onDrain, this));
-    this.#receiver = new Receiver<Connection>(codec, this, Connection.#receiverEvents, limits);
+    const { deflate, window, threshold } = established;
+    const deflation = deflate && {
+      takeover: !deflate.clientNoContextTakeover,
+      windowBits: deflate.clientMaxWindowBits,
+      threshold,
+    };
+    const onDrain = () => this.#call(this.onDrain, this);
+    this.#outbound = new Outbound(codec, transport, limits, onDrain, deflation);
+    const inflation = deflate && {
+      window,
+      takeover: !deflate.serverNoContextTakeover,
+      windowBits: deflate.serverMaxWindowBits,
+    };
+    const { maxMessageSize } = limits;
+    this.#receiver = new Receiver<Connection>(codec, this, Connection.#receiverEvents, {
+      maxMessageSize,
+      inflation,
+    });
     this.#inbound = new Inbound<Connection>(this.#receiver, this, handlers.onMessage);
     this.onPing = handlers.onPing;
     this.onPong = handlers.onPong;
@@ -144,7 +161,7 @@ export class Connection implements ConnectionHandlers {
   send(data: Payload, options?: SendOptions): boolean {
     if (this.#readyState !== ReadyState.open || this.#streaming) throw this.#cannotSend('send()');
     try {
-      return this.#send(data, options?.binary, options?.fin ?? true);
+      return this.#send(data, options?.binary, options?.fin ?? true, options?.compress);
     } catch (error) {
       throw this.#in(error);
     }
@@ -180,7 +197,7 @@ export class Connection implements ConnectionHandlers {
    * @throws UsageError (as a rejection) `ERR_NOT_OPEN`, `ERR_MESSAGE_UNFINISHED`, `ERR_INVALID_PAYLOAD`; whatever
    *   the source throws; HeartwireError `ERR_ABORTED`; ConnectionLostError
    */
-  async sendStream(source: MessageSource, options?: WaitOptions): Promise<void> {
+  async sendStream(source: MessageSource, options?: StreamSendOptions): Promise<void> {
     this.#assertOpen('sendStream()');
     if (this.#streaming || this.#outbound.unfinished) throw this.#cannotSend('sendStream()');
     this.#streaming = true;
@@ -193,7 +210,7 @@ export class Connection implements ConnectionHandlers {
     const sink: FragmentSink = {
       fragment: (payload, isText, fin) => {
         this.#assertOpen('sendStream()');
-        return this.#outbound.message(payload, isText, fin);
+        return this.#outbound.message(payload, isText, fin, options?.compress);
       },
       hasRoom: (payload) => this.#outbound.buffered === 0 || this.#outbound.hasRoom(payload),
       flushed: () => this.#outbound.flushed(),
@@ -239,7 +256,7 @@ export class Connection implements ConnectionHandlers {
     }
   }
 
-  #send(data: Payload, binary: boolean | undefined, fin: boolean): boolean {
+  #send(data: Payload, binary: boolean | undefined, fin: boolean, compress: boolean | undefined): boolean {
     let payload = typeof data === 'string' ? data : payloadBytes(data);
     let isText = typeof payload === 'string';
     if (binary === isText) {
@@ -247,7 +264,7 @@ export class Connection implements ConnectionHandlers {
       if (isText) assertText(payload as Uint8Array, fin);
       else payload = Buffer.from(payload as string, 'utf8');
     }
-    return this.#outbound.message(payload, isText, fin);
+    return this.#outbound.message(payload, isText, fin, compress);
   }
 
   #assertOpen(what: string): void {

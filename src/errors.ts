@@ -46,14 +46,14 @@ export class UsageError extends HeartwireError {
   override readonly name = 'UsageError';
 }
 
-/** The peer broke RFC 6455, or a limit of ours: the connection is failed as §7.1.7 says. */
+/** The peer broke RFC 6455 or 7692, or a limit of ours: the connection is failed as RFC 6455 §7.1.7 says. */
 export class ProtocolError extends HeartwireError {
   override readonly name = 'ProtocolError';
-  /** Section of RFC 6455 that the peer broke. */
+  /** Section that the peer broke, of RFC 6455 unless the message says otherwise. */
   readonly section: string;
 
-  constructor(code: string, message: string, section: string, closeCode: number) {
-    super(code, `${message} (RFC 6455 §${section})`, { closeCode });
+  constructor(code: string, message: string, section: string, closeCode: number, rfc = 6455) {
+    super(code, `${message} (RFC ${rfc} §${section})`, { closeCode });
     this.section = section;
   }
 }

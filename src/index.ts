@@ -16,10 +16,12 @@ export type {
   ConnectionLimits,
   IterateOptions,
   SendOptions,
+  StreamSendOptions,
   WaitOptions,
 } from './options.js';
 export type { Extension } from './protocol/extensions.js';
 export type { Payload } from './protocol/payload.js';
+export type { PerMessageDeflateOptions } from './protocol/permessage-deflate.js';
 export type { CloseInfo, ConnectionStats, HandshakeReport, Redirect } from './report.js';
 export type { MessageSource } from './streamed-message.js';
 export type { DuplexOptions } from './streams.js';

@@ -39,6 +39,17 @@ export interface SendOptions {
   binary?: boolean;
   /** False: a fragment, more of the message follows with the next `send` (RFC 6455 §5.4). Default true. */
   fin?: boolean;
+  /**
+   * Compress the message, where permessage-deflate was negotiated, or (false) do not. Of a message in fragments the
+   * first one decides. Default: messages of `perMessageDeflate.threshold` bytes and more are compressed. One that does
+   * not get smaller is sent as it is.
+   */
+  compress?: boolean;
+}
+
+export interface StreamSendOptions extends WaitOptions {
+  /** As for `send`. Default: compressed when the first chunk has `perMessageDeflate.threshold` bytes or more. */
+  compress?: boolean;
 }
 
 export interface WaitOptions {

@@ -4,6 +4,7 @@
  */
 
 import type { Codec } from './codec/codec.js';
+import type { DeflaterOptions } from './codec/deflater.js';
 import { type HeartwireError, UsageError } from './errors.js';
 import type { ConnectionLimits } from './options.js';
 import { Opcode } from './protocol/opcode.js';
@@ -14,6 +15,11 @@ import type { Transport } from './transport/transport.js';
 
 /** Above this many unsent bytes only the latest of the peer's Pings is answered (RFC 6455 §5.5.3 allows it). */
 const PONG_BACKLOG = 64 * 1024;
+
+/** What permessage-deflate was negotiated for our messages, and which of them are compressed unasked. */
+export interface Deflation extends DeflaterOptions {
+  threshold: number;
+}
 
 interface FlushWaiter {
   target: number;
@@ -39,8 +45,18 @@ export class Outbound {
   /** `performance.now()` of the last write. */
   sentAt = performance.now();
 
-  constructor(codec: Codec, transport: Transport, limits: ConnectionLimits, onDrain: () => void) {
+  /** From this length on messages are compressed, where that was negotiated. */
+  readonly #threshold: number;
+
+  constructor(
+    codec: Codec,
+    transport: Transport,
+    limits: ConnectionLimits,
+    onDrain: () => void,
+    deflation?: Deflation,
+  ) {
     this.#limits = limits;
+    this.#threshold = deflation?.threshold ?? Number.POSITIVE_INFINITY;
     this.#onDrain = onDrain;
     this.#queue = new SendQueue<Outbound>(
       codec,
@@ -50,7 +66,7 @@ export class Outbound {
       this,
       transport.carrier !== 'foreign',
     );
-    this.#sender = new Sender(codec, this.#queue);
+    this.#sender = new Sender(codec, this.#queue, deflation);
   }
 
   /** Bytes of frames that have not been handed to the kernel, and those that have. */
@@ -63,19 +79,31 @@ export class Outbound {
   }
 
   /**
-   * False: accepted, but more than `highWaterMark` bytes wait.
+   * False: accepted, but more than `highWaterMark` bytes wait. `compress` undefined: messages, or first fragments, of
+   * `threshold` bytes and more are compressed.
    * @throws UsageError `ERR_SEND_BUFFER_FULL`, `ERR_FRAGMENT_TYPE`: nothing was queued
    */
-  message(payload: string | Uint8Array, isText: boolean, fin: boolean): boolean {
+  message(
+    payload: string | Uint8Array,
+    isText: boolean,
+    fin: boolean,
+    compress: boolean | undefined,
+  ): boolean {
     const { maxBufferedAmount, highWaterMark } = this.#limits;
     if (this.buffered + frameSize(payload.length * 3) > maxBufferedAmount && !this.hasRoom(payload)) {
       throw this.#tooMuch(payload);
     }
-    this.#sender.message(payload, isText, fin);
+    this.#sender.message(payload, isText, fin, compress ?? this.#isLong(payload));
     this.#composed();
     if (this.buffered <= highWaterMark) return true;
     this.#drainWanted = true;
     return false;
+  }
+
+  #isLong(payload: string | Uint8Array): boolean {
+    if (payload.length >= this.#threshold) return true;
+    if (typeof payload !== 'string' || payload.length * 3 < this.#threshold) return false;
+    return Buffer.byteLength(payload) >= this.#threshold;
   }
 
   /** A message sent in fragments lacks its last one. */
@@ -144,7 +172,7 @@ export class Outbound {
 
   /** Nothing more will leave. */
   end(error: () => HeartwireError): void {
-    this.#sender.release();
+    this.#sender.end();
     for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(error());
   }
 

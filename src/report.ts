@@ -2,6 +2,7 @@
 
 import type { ConnectionAttempt, HeartwireError } from './errors.js';
 import type { Extension } from './protocol/extensions.js';
+import type { DeflateAgreement } from './protocol/permessage-deflate.js';
 import type { TlsReport } from './transport/tls-client.js';
 
 /** How a connection ended. */
@@ -39,7 +40,10 @@ export interface HandshakeReport {
   readonly attempts: readonly ConnectionAttempt[];
   /** The redirects that were followed, in their order. */
   readonly redirects: readonly Redirect[];
-  /** Socket options that were asked for, and that this version of Node cannot set: `typeOfService`. */
+  /**
+   * What was asked for and could not be had: `typeOfService`, which this version of Node cannot set;
+   * `perMessageDeflate`, which was not offered because all windows are taken.
+   */
   readonly notApplied: readonly string[];
 }
 
@@ -57,6 +61,11 @@ export interface Established {
   url: string;
   protocol: string;
   extensions: readonly Extension[];
+  deflate: DeflateAgreement | undefined;
+  /** The block of the codec's windows that was taken for it; the connection's from now on. */
+  window: number;
+  /** From how many bytes on messages are compressed. */
+  threshold: number;
   handshake: HandshakeReport;
 }
 

@@ -4,11 +4,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { InflateError } from '../src/codec/inflater.js';
 import { FrameError } from '../src/codec/layout.js';
 import * as errors from '../src/errors.js';
 import * as heartwire from '../src/index.js';
 import { parseClosePayload } from '../src/protocol/closing-handshake.js';
-import { frameError } from '../src/protocol/frame-error.js';
+import { frameError, inflateError } from '../src/protocol/frame-error.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const document = readFileSync(join(root, 'docs', 'errors.md'), 'utf8');
@@ -114,7 +115,7 @@ describe('docs/errors.md', () => {
     );
   });
 
-  test('RFC 6455 §7.1.7: the close codes and sections are those of the errors themselves', () => {
+  test('RFC 6455 §7.1.7, RFC 7692: the close codes and sections are those of the errors themselves', () => {
     const reserved = Buffer.of(1006 >> 8, 1006 & 0xff);
     const notUtf8 = Buffer.of(1000 >> 8, 1000 & 0xff, 0xff);
     const badClosePayloads = [Buffer.of(3), reserved, notUtf8].map((payload) => {
@@ -125,7 +126,7 @@ describe('docs/errors.md', () => {
     const frameErrors = Object.values(FrameError).filter(
       (error): error is FrameError => typeof error === 'number' && error !== FrameError.none,
     );
-    const all = [...frameErrors.map(frameError), ...badClosePayloads];
+    const all = [...frameErrors.map(frameError), inflateError(InflateError.corrupt), ...badClosePayloads];
     for (const { code, closeCode, section } of all) {
       const row = rowOf(code, 'ProtocolError');
       assert.equal(row.closeCode, closeCode, code);

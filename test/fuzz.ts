@@ -9,6 +9,7 @@
  */
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
+import { compressed } from './arbitraries/compressed.js';
 import { answer, faultyAnswer, piecesOf } from './arbitraries/response.js';
 import { flow, scenario } from './arbitraries/scenario.js';
 import { split } from './arbitraries/wire.js';
@@ -45,18 +46,21 @@ const paused = (scenarios: typeof large): fc.Arbitrary<Case> =>
     .tuple(scenarios, flow)
     .map(([one, itsFlow]) => ({ note, kind: 'frames', stream: streamOf(one), flow: itsFlow }));
 
+const inTurns = (scenarios: typeof large): fc.Arbitrary<Case> =>
+  fc
+    .array(scenarios, { minLength: 2, maxLength: 5 })
+    .map((several) => ({ note, kind: 'frames in turns', streams: several.map(streamOf) }));
+
 const KINDS: readonly Kind[] = [
   { name: 'frames in any pieces', numRuns: 1_000, cases: frames(scenario({ maxActs: 10 })) },
   { name: 'large messages', numRuns: 50, cases: frames(large) },
   { name: 'paused and resumed', numRuns: 200, cases: paused(scenario()) },
   { name: 'large messages, paused and resumed', numRuns: 30, cases: paused(large) },
-  {
-    name: 'connections in turns',
-    numRuns: 100,
-    cases: fc
-      .array(scenario(), { minLength: 2, maxLength: 5 })
-      .map((several) => ({ note, kind: 'frames in turns', streams: several.map(streamOf) })),
-  },
+  { name: 'connections in turns', numRuns: 100, cases: inTurns(scenario()) },
+  { name: 'compressed', numRuns: 500, cases: frames(compressed({ maxActs: 10 })) },
+  { name: 'compressed, large messages', numRuns: 50, cases: frames(compressed({ large: true, maxActs: 4 })) },
+  { name: 'compressed, paused and resumed', numRuns: 100, cases: paused(compressed()) },
+  { name: 'compressed connections in turns', numRuns: 50, cases: inTurns(compressed()) },
   {
     name: 'answers to the opening handshake',
     numRuns: 1_000,

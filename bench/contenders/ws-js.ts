@@ -9,7 +9,7 @@ const { WebSocket } = await import('ws');
 
 export const contender: Contender = {
   subject: `ws ${require('ws/package.json').version}`,
-  note: 'as it comes, masking in JavaScript; perMessageDeflate off',
+  note: 'as it comes, masking in JavaScript; perMessageDeflate only where messages are compressed',
   load: "process.env.WS_NO_BUFFER_UTIL = '1'; await import('ws')",
   open: openWith(WebSocket),
 };

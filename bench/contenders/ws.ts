@@ -8,7 +8,7 @@ const versionOf = (name: string): string => require(`${name}/package.json`).vers
 
 export const contender: Contender = {
   subject: `ws ${versionOf('ws')}, bufferutil ${versionOf('bufferutil')}`,
-  note: 'with bufferutil, perMessageDeflate off; text by toString() of the Buffer that it hands over',
+  note: 'with bufferutil, perMessageDeflate only where messages are compressed; text by toString() of the Buffer that it hands over',
   // Without bufferutil, which it would load and which is another package.
   load: "process.env.WS_NO_BUFFER_UTIL = '1'; await import('ws')",
   open: openWith(WebSocket),

@@ -3,8 +3,8 @@ import { parseArgs } from 'node:util';
 import { contenderNames, usualContenders } from './registry.js';
 
 export interface Selection {
-  /** Is this part of the suite asked for? Of the parts for full runs only those that are named, unless this is one. */
-  wanted(title: string, fullOnly?: boolean): boolean;
+  /** Is this part of the suite asked for? Of those that take long only what is named, unless all is. */
+  wanted(title: string, long?: boolean): boolean;
   /** Undefined: whom each workload wants. */
   contenders: string[] | undefined;
   quick: boolean;
@@ -40,7 +40,7 @@ export function selection(): Selection | undefined {
   if (unknown.length > 0) throw new Error(`no contender named ${unknown.join(', ')}\n${USAGE}`);
   const { quick, full, json } = values;
   const parts = values.only.split(',').filter((part) => part !== '');
-  const wanted = (title: string, fullOnly = false): boolean =>
-    parts.length > 0 ? parts.some((part) => title.includes(part)) : full || !fullOnly;
+  const wanted = (title: string, long = false): boolean =>
+    parts.length > 0 ? parts.some((part) => title.includes(part)) : full || !long;
   return { wanted, contenders, quick, full, json };
 }

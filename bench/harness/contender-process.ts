@@ -29,8 +29,9 @@ export interface Sample {
   cpuMicrosecondsAltogether: number;
   collections: number;
   collectionMilliseconds: number;
-  /** Bytes at the end of the round: what the process holds, and what of it is the JavaScript heap in use. */
-  residentBytes: number;
+  /** The process's, before the case was prepared and after the round. */
+  residentBytes: { before: number; after: number };
+  /** Of it the JavaScript heap that is in use, after the round. */
   heapBytes: number;
   /** Times of the steps in microseconds, unless the metric is a rate. */
   latency?: Quantiles;
@@ -50,6 +51,7 @@ interface Play {
   messagesPerStep: number;
   steps: number;
   leadIn: number;
+  residentBefore: number;
   latencies: Float64Array | undefined;
 }
 
@@ -81,17 +83,20 @@ answer<ContenderCalls>({
     const workload = known.find((candidate) => candidate.name === name)!;
     const { messagesPerStep, play } = workload.cases[index];
     const inbox = new Inbox();
-    const target = { url: `${url}/${name}/${index}`, ca };
+    const target = { url: `${url}/${name}/${index}`, ca, compressed: workload.compressed ?? false };
+    const residentBefore = process.memoryUsage.rss();
     const player = await play({ contender, inbox, open: (own = inbox) => contender.open(target, own) });
     const rate = await warmed(player, messagesPerStep, warmUp);
     const steps = 'steps' in round ? round.steps : Math.max(1, Math.round(rate * round.milliseconds));
-    const latencies = workload.metric === 'rate' ? undefined : new Float64Array(steps);
-    current = { player, messagesPerStep, steps, leadIn: Math.round(steps / 20), latencies };
+    const times = workload.metric === 'fleet' ? steps * messagesPerStep : steps;
+    const latencies = workload.metric === 'rate' ? undefined : new Float64Array(times);
+    const leadIn = Math.round(steps / 20);
+    current = { player, messagesPerStep, steps, leadIn, residentBefore, latencies };
     return { steps };
   },
 
   async measure() {
-    const { player, messagesPerStep, steps, leadIn, latencies } = current!;
+    const { player, messagesPerStep, steps, leadIn, residentBefore, latencies } = current!;
     // Caches, clock and branch predictors have served somebody else since the last turn.
     if (leadIn > 0) await player.round(leadIn);
     await collectionsReported();
@@ -112,7 +117,7 @@ answer<ContenderCalls>({
       cpuMicrosecondsAltogether: user + system + (elsewhere?.altogether ?? 0),
       collections: collections - collectionsBefore,
       collectionMilliseconds: collectionMilliseconds - pauseBefore,
-      residentBytes: rss,
+      residentBytes: { before: residentBefore, after: rss },
       heapBytes: heapUsed,
     };
     if (latencies !== undefined) {

@@ -2,7 +2,7 @@
 export type Payload = Buffer | string;
 
 /** Where a contender delivers: every message once, in order; binary as bytes at an offset, text as a string. */
-export interface Receiving {
+export interface Mailbox {
   binary(bytes: Uint8Array, offset: number, byteLength: number): void;
   text(text: string): void;
   /** The connection is lost, or did what it must not do. */
@@ -13,6 +13,8 @@ export interface Target {
   url: string;
   /** The certificate to trust, for wss: URLs. */
   ca: string;
+  /** Offer permessage-deflate (RFC 7692), with context takeover. */
+  compressed: boolean;
 }
 
 export interface Contender {
@@ -27,7 +29,7 @@ export interface Contender {
   /**
    * Opens one connection, whose messages all reach `inbox`. `inbox.fail` hears of one that ends without `close()`.
    */
-  open(target: Target, inbox: Receiving): Promise<Link>;
+  open(target: Target, inbox: Mailbox): Promise<Link>;
 }
 
 export interface Link {

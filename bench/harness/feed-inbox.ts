@@ -1,9 +1,9 @@
 /** Receives a feed of `server/feed.ts` and checks that it is complete and in order. */
 import { BURST, isNumber, timeOf } from '../server/feed.js';
-import { microseconds } from './clock.js';
-import type { Receiving } from './contender.js';
+import type { Mailbox } from './contender.js';
+import { monotonic } from './monotonic.js';
 
-export class FeedInbox implements Receiving {
+export class FeedInbox implements Mailbox {
   readonly #onMessage: ((number: number, madeAt: number) => void) | undefined;
   #latencies: Float64Array | undefined;
   #received = 0;
@@ -12,7 +12,7 @@ export class FeedInbox implements Receiving {
   #reject: (error: Error) => void = ignore;
   #failure: Error | undefined;
 
-  /** `onMessage` hears each message's number in its burst, and when it was made in µs of the common clock. */
+  /** `onMessage` hears each message's number in its burst, and when it was made, in ms of the clock that processes share. */
   constructor(onMessage?: (number: number, madeAt: number) => void) {
     this.#onMessage = onMessage;
   }
@@ -36,7 +36,7 @@ export class FeedInbox implements Receiving {
       return;
     }
     const madeAt = timeOf(text);
-    if (this.#latencies !== undefined) this.#latencies[this.#received] = (microseconds() - madeAt) / 1000;
+    if (this.#latencies !== undefined) this.#latencies[this.#received] = monotonic() - madeAt;
     this.#received += 1;
     this.#onMessage?.(number, madeAt);
     if (this.#received === this.#awaited) this.#complete();

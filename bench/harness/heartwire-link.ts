@@ -3,10 +3,11 @@ import type { connect as Connect } from 'heartwire';
 import type { Contender, Payload } from './contender.js';
 
 export function openWith(connect: typeof Connect): Contender['open'] {
-  return async ({ url, ca }, inbox) => {
+  return async ({ url, ca, compressed }, inbox) => {
     let closing = false;
     const connection = await connect(url, {
       tls: { ca },
+      perMessageDeflate: compressed,
       onMessage(message) {
         if (message.isText) inbox.text(message.text());
         else inbox.binary(message.buffer, message.byteOffset, message.byteLength);

@@ -2,10 +2,10 @@
  * The receiving end of every contender: the one place where messages are counted and checked, so that the cost
  * of delivering and checking is the same for all of them.
  */
-import type { Receiving } from './contender.js';
+import type { Mailbox } from './contender.js';
 import { LAST_BYTE, numberOfBinary, numberOfText, TEXT_END, TEXT_START } from './payload.js';
 
-export class Inbox implements Receiving {
+export class Inbox implements Mailbox {
   #byteLength = -1;
   #period = 1;
   #next = 0;

@@ -9,6 +9,9 @@ export const contenderNames = names('../contenders/').sort((a, b) => rank(a) - r
 /** Who takes part where not everybody does, unless others are asked for. */
 export const usualContenders = ['heartwire', 'ws', 'floor'];
 
+/** Who takes part where messages are compressed: the floor cannot. */
+export const inflatingContenders = ['heartwire', 'ws', 'undici'];
+
 /** Loaded only in the process that measures it. */
 export async function contender(name: string): Promise<Contender> {
   const module: { contender: Contender } = await import(`../contenders/${name}.js`);

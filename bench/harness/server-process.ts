@@ -3,7 +3,7 @@ import { constants } from 'node:crypto';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { selfSignedCertificate } from '../server/certificate.js';
-import { Peer } from '../server/peer.js';
+import { type Part, Peer } from '../server/peer.js';
 import { answer } from './answer.js';
 import { workloads } from './registry.js';
 
@@ -30,11 +30,12 @@ export interface Tally {
 
 const known = await workloads();
 
-function route(path: string, peer: Peer): void {
+function route(path: string): Part | undefined {
   const [, name, index] = path.split('/');
-  const found = known.find((workload) => workload.name === name)?.cases[Number(index)];
-  if (found === undefined) peer.fail(`nothing at ${path}`);
-  else found.serve(peer);
+  const workload = known.find((candidate) => candidate.name === name);
+  const found = workload?.cases[Number(index)];
+  if (found === undefined) return undefined;
+  return { compressed: workload?.compressed ?? false, serve: (peer) => found.serve(peer) };
 }
 
 let tlsHandshakes = 0;

@@ -1,5 +1,5 @@
 /** A link on a WebSocket of the WHATWG standard, whoever made it. */
-import type { Link, Payload, Receiving } from './contender.js';
+import type { Link, Mailbox, Payload } from './contender.js';
 
 /** As much of it as is used here: what all implementations have in common. */
 export interface WhatwgWebSocket {
@@ -12,7 +12,7 @@ export interface WhatwgWebSocket {
   close(): void;
 }
 
-export function whatwgLink(socket: WhatwgWebSocket, inbox: Receiving): Promise<Link> {
+export function whatwgLink(socket: WhatwgWebSocket, inbox: Mailbox): Promise<Link> {
   return new Promise((resolve, reject) => {
     let closed: (() => void) | undefined;
     socket.binaryType = 'arraybuffer';

@@ -1,14 +1,17 @@
 /** What a workload is to the harness. Every file of `bench/workloads/` exports one as `workload`. */
 import type { Peer } from '../server/peer.js';
-import type { Contender, Link, Receiving } from './contender.js';
+import type { Contender, Link, Mailbox } from './contender.js';
 import type { Inbox } from './inbox.js';
 
 /** `resumed` is TLS to a server that resumes sessions, which the one of `tls` refuses; `none` needs no server. */
 export const transports = ['tcp', 'tls', 'resumed', 'none'] as const;
 export type Transport = (typeof transports)[number];
 
-/** Messages per second; the time of each round trip; or time and CPU time of something that is done now and then. */
-export type Metric = 'rate' | 'latency' | 'cost';
+/**
+ * Messages per second; the time of each message or round trip; time and CPU time of something that is done now and
+ * then; or the time of each message and the memory of many connections.
+ */
+export type Metric = 'rate' | 'latency' | 'cost' | 'fleet';
 
 export interface Workload {
   readonly name: string;
@@ -16,8 +19,13 @@ export interface Workload {
   readonly metric: Metric;
   /** tcp and tls where nothing is said. */
   readonly transports?: readonly Transport[];
-  /** Who takes part in the short run: everybody, or heartwire, ws and the floor. In the full one everybody does. */
-  readonly cast: 'everybody' | 'usual';
+  /**
+   * Who takes part in the short run: everybody; heartwire, ws and the floor; or those that can inflate. In the full run
+   * everybody does who can.
+   */
+  readonly cast: 'everybody' | 'usual' | 'inflating';
+  /** permessage-deflate is offered and accepted. */
+  readonly compressed?: true;
   /** How many rounds are measured, and how long each should take or how many steps it has. */
   readonly rounds: number;
   readonly round: { readonly milliseconds: number } | { readonly steps: number };
@@ -36,7 +44,7 @@ export interface WarmUp {
 export interface Case {
   readonly label: string;
   /** Measured by `bench:full` only, or when it is asked for by name. */
-  readonly full?: boolean;
+  readonly long?: true;
   /** Of a message, where there are any. */
   readonly byteLength?: number;
   /** A round is a number of steps, of so many messages each. */
@@ -53,7 +61,7 @@ export interface Stage {
   /** Where the messages of its connections arrive, unless the case has something else to do with them. */
   readonly inbox: Inbox;
   /** Opens a connection to the case's part of the server. */
-  open(inbox?: Receiving): Promise<Link>;
+  open(inbox?: Mailbox): Promise<Link>;
 }
 
 export interface Player {

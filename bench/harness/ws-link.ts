@@ -2,11 +2,13 @@
 import type { WebSocket } from 'ws';
 import type { Contender, Payload } from './contender.js';
 
+const UNCOMPRESSED = { compress: false };
+
 export function openWith(Client: typeof WebSocket): Contender['open'] {
-  return ({ url, ca }, inbox) =>
+  return ({ url, ca, compressed }, inbox) =>
     new Promise((resolve, reject) => {
       let closed: (() => void) | undefined;
-      const socket = new Client(url, { perMessageDeflate: false, ca });
+      const socket = new Client(url, { perMessageDeflate: compressed, ca });
       socket.on('message', (data: Buffer, isBinary) => {
         if (isBinary) inbox.binary(data, 0, data.length);
         else inbox.text(data.toString());
@@ -21,9 +23,10 @@ export function openWith(Client: typeof WebSocket): Contender['open'] {
       });
       socket.on('open', () =>
         resolve({
-          send: (payload: Payload) => socket.send(payload),
+          // The benchmark's server does not inflate.
+          send: (payload: Payload) => socket.send(payload, UNCOMPRESSED),
           sendAll: (payloads) => {
-            for (const payload of payloads) socket.send(payload);
+            for (const payload of payloads) socket.send(payload, UNCOMPRESSED);
           },
           close: () =>
             new Promise((resolve) => {

@@ -28,7 +28,7 @@ and below it where that lies with 95 % confidence. The floor is a raw socket wit
 client.</p>
 ${summary(rows)}
 ${section('Throughput', 'messages a second; longer is better', byCase(rows, 'rate').map(rateCard))}
-${section('Latency', 'percentiles of all rounds, both axes logarithmic; lower is better', byCase(rows, 'latency').map(latencyCard))}
+${section('Latency', 'percentiles of all rounds, both axes logarithmic; lower is better', byCase(rows, 'latency', 'fleet').map(latencyCard))}
 ${section('Cost', 'CPU time of one; shorter is better', byCase(rows, 'cost').map(costCard))}
 ${section('Memory', 'what a process holds at the end of a round, and what of it is JavaScript heap', byCase(rows).map(memoryCard))}
 ${section('Codec', 'time of one operation; shorter is better', byName(micro).map(microCard))}
@@ -149,10 +149,10 @@ function timesWs({ ratio, ratioInterval, contender }: Row): string {
 }
 
 /** The rows of each case in the order they were measured, without those that failed. */
-function byCase(rows: Row[], metric?: Row['metric']): Row[][] {
+function byCase(rows: Row[], ...metrics: Row['metric'][]): Row[][] {
   const cases = new Map<string, Row[]>();
   for (const row of rows) {
-    if (row.failure !== undefined || (metric !== undefined && row.metric !== metric)) continue;
+    if (row.failure !== undefined || (metrics.length > 0 && !metrics.includes(row.metric))) continue;
     cases.set(titleOf(row), [...(cases.get(titleOf(row)) ?? []), row]);
   }
   return [...cases.values()];

@@ -28,8 +28,10 @@ export interface Row {
   curve?: [share: number, value: number][];
   /** Time in collections, of all the time. */
   collecting: number;
-  /** Bytes at the end of a round: resident, and of the JavaScript heap. */
-  memory: { resident: number; heap: number };
+  /** Bytes at the end of a round: resident, of the JavaScript heap, and how much the case has added to the former. */
+  memory: { resident: number; heap: number; added: number };
+  /** What was added, relative to theirs. */
+  addedRatio: Record<string, number>;
   /** Speed relative to these contenders: median over the rounds of the ratio within a round. */
   ratio: Record<string, number>;
   /** Where that ratio lies with 95 % confidence. */
@@ -55,6 +57,7 @@ export function summarize(
     const speeds = samples.map(speed);
     const ratio: Record<string, number> = {};
     const ratioInterval: Row['ratioInterval'] = {};
+    const addedRatio: Record<string, number> = {};
     const tailRatio: Record<string, number> = {};
     const cpuRatio: Record<string, number> = {};
     for (const reference of REFERENCES) {
@@ -67,6 +70,7 @@ export function summarize(
         const tails = samples.map(({ latency }, i) => others.samples[i].latency!.p99 / latency!.p99);
         tailRatio[reference] = median(tails);
       }
+      addedRatio[reference] = residentAdded(samples) / residentAdded(others.samples);
       cpuRatio[reference] = median(samples.map((sample, round) => cpu(sample) / cpu(others.samples[round])));
     }
     rows.push({
@@ -84,9 +88,11 @@ export function summarize(
       },
       collecting: sum(samples, 'collectionMilliseconds') / 1000 / sum(samples, 'seconds'),
       memory: {
-        resident: median(samples.map(({ residentBytes }) => residentBytes)),
+        resident: median(samples.map(({ residentBytes }) => residentBytes.after)),
         heap: median(samples.map(({ heapBytes }) => heapBytes)),
+        added: residentAdded(samples),
       },
+      addedRatio,
       ratio,
       ratioInterval,
       tailRatio,
@@ -106,6 +112,10 @@ function speed({ messages, seconds, latency }: Sample): number {
 /** Nanoseconds per message. */
 function cpu({ cpuMicroseconds, messages }: Sample): number {
   return (cpuMicroseconds * 1000) / messages;
+}
+
+function residentAdded(samples: Sample[]): number {
+  return Math.max(...samples.map(({ residentBytes: { before, after } }) => after - before));
 }
 
 /** Of all rounds together. */

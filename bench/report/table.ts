@@ -18,6 +18,10 @@ export function heading(metric: Metric): string {
     const cells = ['p50 / p90 µs', '±', 'CPU each', 'resumed', 'busy c/s', ...TIMES];
     return line([...title, ...cells, ...TIMES.map((times) => `CPU ${times}`)]);
   }
+  if (metric === 'fleet') {
+    const cells = ['p50 / p99 / p99.9 µs', 'MiB', 'CPU/msg', 'added', 'busy c/s', ...TIMES];
+    return line([...title, ...cells, ...TIMES.map((times) => `added ${times}`)]);
+  }
   const figures = metric === 'rate' ? 'messages/s' : 'p50 / p99 / p99.9 µs';
   const tails = metric === 'rate' ? [] : TIMES.map((times) => `p99 ${times}`);
   return line([...title, figures, '±', 'CPU/msg', 'GC/M', 'busy c/s', ...TIMES, ...tails]);
@@ -29,14 +33,20 @@ export function tableLine(row: Row): string {
   const cells = [
     ...title,
     result(row),
-    share(row.spread),
+    row.metric === 'fleet' ? mebibytes(row.memory.resident) : share(row.spread),
     duration(row.cpuNanosecondsPerMessage),
-    row.metric === 'cost' ? share(row.resumed) : threeDigits(row.collectionsPerMillion),
+    middle(row),
     `${Math.round(row.busy.client * 100)}/${Math.round(row.busy.server * 100)}`,
     ...relative(row.ratio),
   ];
   if (row.metric === 'rate') return line(cells);
+  if (row.metric === 'fleet') return line([...cells, ...relative(row.addedRatio)]);
   return line([...cells, ...relative(row.metric === 'cost' ? row.cpuRatio : row.tailRatio)]);
+}
+
+function middle({ metric, resumed, memory, collectionsPerMillion }: Row): string {
+  if (metric === 'cost') return share(resumed);
+  return metric === 'fleet' ? mebibytes(memory.added) : threeDigits(collectionsPerMillion);
 }
 
 function result({ metric, messagesPerSecond, latency }: Row): string {
@@ -63,6 +73,7 @@ busy c/s  percent of a core that client and server used; a client below 100 wait
 p99 × ws, × floor   the same with p99
 CPU × ws, × floor   CPU time relative to theirs, below 1 is less; paired by round
 resumed   share of the TLS connections that the server says it resumed
+MiB, added   resident memory of the client's process in MiB: all, and what the case has added to it
 connect   time until it is open, CPU time until it is closed, one at a time
 import    time and CPU time of loading it in a process that has loaded nothing else`;
 
@@ -70,6 +81,10 @@ function line(cells: string[]): string {
   return cells
     .map((cell, i) => (COLUMNS[i] < 0 ? cell.padEnd(-COLUMNS[i]) : cell.padStart(COLUMNS[i])))
     .join(' ');
+}
+
+function mebibytes(bytes: number): string {
+  return threeDigits(bytes / 2 ** 20);
 }
 
 export function bytes(count: number): string {

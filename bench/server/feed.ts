@@ -3,7 +3,7 @@
  * and each message carries the time it was made. What a slow client leaves in the buffers in front of it therefore
  * counts as its latency (the mistake of leaving it out is known as coordinated omission).
  */
-import { microseconds } from '../harness/clock.js';
+import { monotonic } from '../harness/monotonic.js';
 import { frame, headerLength, TEXT } from './frames.js';
 import type { Peer } from './peer.js';
 
@@ -27,9 +27,9 @@ export function isNumber(text: string, number: number): boolean {
   return found === number && text.length === BYTES && text.endsWith(END);
 }
 
-/** When the message was made, in µs of the common clock. */
+/** When the message was made, in ms of the clock that processes share. */
 export function timeOf(text: string): number {
-  return digits(text, TIME_AT, TIME_DIGITS) - FIRST_TIME;
+  return (digits(text, TIME_AT, TIME_DIGITS) - FIRST_TIME) / 1000;
 }
 
 /** Sends `messages` of them, numbered from 0 within each burst. */
@@ -53,7 +53,7 @@ const template = Buffer.concat(
 
 function burst(messages: number): Buffer {
   const bytes = Buffer.from(template.subarray(0, messages * SPACING));
-  const time = String(FIRST_TIME + microseconds());
+  const time = String(FIRST_TIME + Math.round(monotonic() * 1000));
   for (let at = headerLength(BYTES) + TIME_AT; at < bytes.length; at += SPACING)
     bytes.write(time, at, 'latin1');
   return bytes;

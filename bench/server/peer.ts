@@ -9,6 +9,12 @@ import { CLOSE, type FrameHandler, FrameReader, frame, PING, PONG } from './fram
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
+/** What a connection is to be served with. */
+export interface Part {
+  readonly compressed: boolean;
+  serve(peer: Peer): void;
+}
+
 export class Peer {
   /** The workload's handler of data frames; control frames are answered here. */
   onFrame: FrameHandler = () => this.fail('a message that the workload does not await');
@@ -29,8 +35,8 @@ export class Peer {
     this.#socket.end(frame(CLOSE, Buffer.concat([Buffer.from([0x03, 0xf0]), Buffer.from(reason)])));
   }
 
-  /** Answers the handshake, asks `route` for the workload of its path, then reads frames. */
-  static accept(socket: Socket, route: (path: string, peer: Peer) => void): void {
+  /** Answers the handshake as the case that `route` finds at its path has it, then reads frames. */
+  static accept(socket: Socket, route: (path: string) => Part | undefined): void {
     const peer = new Peer(socket);
     let head = '';
     socket.setNoDelay(true);
@@ -41,17 +47,22 @@ export class Peer {
       if (!head.includes('\r\n\r\n')) return;
       socket.off('data', shake);
       const key = /^sec-websocket-key: *(\S+)/im.exec(head)?.[1];
+      const path = head.slice(4, head.indexOf(' ', 4));
+      const part = route(path);
+      // Bare, which is legal for whatever parameters are offered as hints, and means context takeover.
+      const deflate = part?.compressed ? 'Sec-WebSocket-Extensions: permessage-deflate\r\n' : '';
       const accept = createHash('sha1').update(`${key}${GUID}`).digest('base64');
       socket.write(
         'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
-          `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+          `Sec-WebSocket-Accept: ${accept}\r\n${deflate}\r\n`,
       );
       const reader = new FrameReader((first, bytes, offset, length) => {
         if ((first & 0x08) === 0) peer.onFrame(first, bytes, offset, length);
         else peer.#control(first, unmasked(bytes, offset, length));
       });
       socket.on('data', (more: Buffer) => reader.read(more));
-      route(head.slice(4, head.indexOf(' ', 4)), peer);
+      if (part === undefined) peer.fail(`nothing at ${path}`);
+      else part.serve(peer);
     });
   }
 

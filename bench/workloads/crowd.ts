@@ -10,7 +10,7 @@ const PERIOD = 16;
 function crowd(label: string, byteLength: number, connections: number): Case {
   return {
     label,
-    full: true,
+    long: true,
     byteLength,
     messagesPerStep: connections,
     serve: serveEcho,

@@ -6,10 +6,10 @@ import { serveEcho } from '../server/echo.js';
 /** Messages are made beforehand; a few different ones make a repeated echo noticeable. */
 const PERIOD = 16;
 
-function echo(label: string, byteLength: number, full?: boolean): Case {
+function echo(label: string, byteLength: number, long?: true): Case {
   return {
     label,
-    full,
+    long,
     byteLength,
     messagesPerStep: 1,
     serve: serveEcho,

@@ -1,5 +1,5 @@
 /** What most applications do with a message: 200 B of JSON, parsed, as fast as it comes. */
-import type { Receiving } from '../harness/contender.js';
+import type { Mailbox } from '../harness/contender.js';
 import { Inbox } from '../harness/inbox.js';
 import { payload } from '../harness/payload.js';
 import type { Workload } from '../harness/workload.js';
@@ -11,7 +11,7 @@ const PERIOD = 1000;
 const FIRST_NUMBER = 100_000;
 
 /** Parses, and has the text checked besides. */
-class ParsingInbox extends Inbox implements Receiving {
+class ParsingInbox extends Inbox implements Mailbox {
   override text(text: string): void {
     const { s, p } = JSON.parse(text) as { s: number; p: string };
     if (s === FIRST_NUMBER + this.next && p.length > 0) super.text(text);
@@ -30,7 +30,7 @@ export const workload: Workload = {
   cases: [
     {
       label: 'text 200 B, parsed',
-      full: true,
+      long: true,
       byteLength: BYTES,
       messagesPerStep: 1,
       serve(peer) {

@@ -3,9 +3,10 @@
  * on a connection of its own, as in trading it does. The time from when the server made that message until the
  * server's acknowledgement of the order has arrived: what must be handled before and after it delays it.
  */
-import { microseconds } from '../harness/clock.js';
+
 import { FeedInbox } from '../harness/feed-inbox.js';
 import { Inbox } from '../harness/inbox.js';
+import { monotonic } from '../harness/monotonic.js';
 import { payloads } from '../harness/payload.js';
 import type { Workload } from '../harness/workload.js';
 import { BURST, stream } from '../server/feed.js';
@@ -49,7 +50,7 @@ export const workload: Workload = {
         const awaitAnswer = () => answers.expect(1, answered, (error) => feed.fail(error));
         const answered = () => {
           const madeAt = underWay.shift()!;
-          if (latencies !== undefined) latencies[acknowledged] = (microseconds() - madeAt) / 1000;
+          if (latencies !== undefined) latencies[acknowledged] = monotonic() - madeAt;
           acknowledged += 1;
           if (underWay.length > 0) awaitAnswer();
         };

@@ -12,12 +12,12 @@ import { stream } from '../server/stream.js';
 const CHUNK = 256 * 1024;
 const LEAST_FRAMES = 4;
 
-function receive(kind: Kind, label: string, byteLength: number, full?: boolean): Case {
+function receive(kind: Kind, label: string, byteLength: number, long?: true): Case {
   const period = Math.max(LEAST_FRAMES, Math.floor(CHUNK / byteLength));
   let chunk: Buffer | undefined;
   return {
     label: `${kind} ${label}`,
-    full,
+    long,
     byteLength,
     messagesPerStep: 1,
     serve(peer) {
@@ -43,7 +43,7 @@ function receive(kind: Kind, label: string, byteLength: number, full?: boolean):
   };
 }
 
-const SIZES: [label: string, byteLength: number, full?: boolean][] = [
+const SIZES: [label: string, byteLength: number, long?: true][] = [
   ['16 B', 16],
   ['128 B', 128],
   ['1 KiB', 1024],
@@ -60,6 +60,6 @@ export const workload: Workload = {
   rounds: 5,
   round: { milliseconds: 150 },
   cases: (['binary', 'text'] as const).flatMap((kind) =>
-    SIZES.map(([label, byteLength, full]) => receive(kind, label, byteLength, full)),
+    SIZES.map(([label, byteLength, long]) => receive(kind, label, byteLength, long)),
   ),
 };

@@ -7,8 +7,12 @@ import { randomFillSync } from 'node:crypto';
 import { HeartwireError } from '../errors.js';
 import { BlockPool } from './block-pool.js';
 import {
+  DEFLATE_BLOCK_COUNT,
+  DEFLATE_BLOCK_SIZE,
+  DEFLATE_BLOCKS,
   FRAME_TABLE,
   FRAME_TABLE_SIZE,
+  INFLATE_TABLES,
   MASKING_KEYS,
   MASKING_KEYS_SIZE,
   MEMORY_PAGES,
@@ -22,6 +26,9 @@ import {
   SLAB_COUNT,
   SLAB_SIZE,
   SLABS,
+  WINDOW_BLOCK_SIZE,
+  WINDOW_COUNT,
+  WINDOWS,
 } from './layout.js';
 import { MODULE_BYTES } from './module-bytes.js';
 
@@ -48,6 +55,19 @@ interface Exports {
   sealFrame(at: number, firstByte: number, length: number, key: number): void;
   mask(start: number, end: number, key: number, phase: number): void;
   validateUtf8(start: number, end: number, state: number): number;
+  prepareDeflate(): void;
+  deflate(table: number, history: number, start: number, end: number, out: number, reach: number): number;
+  slideDeflate(table: number, shift: number): void;
+  prepareInflate(): void;
+  inflate(
+    input: number,
+    inputEnd: number,
+    output: number,
+    outputEnd: number,
+    floor: number,
+    window: number,
+    resume: number,
+  ): number;
 }
 
 export class Codec {
@@ -56,10 +76,16 @@ export class Codec {
   readonly sealFrame: Exports['sealFrame'];
   readonly mask: Exports['mask'];
   readonly validateUtf8: Exports['validateUtf8'];
+  readonly prepareDeflate: Exports['prepareDeflate'];
+  readonly deflate: Exports['deflate'];
+  readonly slideDeflate: Exports['slideDeflate'];
+  readonly prepareInflate: Exports['prepareInflate'];
+  readonly inflate: Exports['inflate'];
 
   /** All of linear memory. */
   readonly memory: Buffer;
   readonly registers: Int32Array;
+  readonly inflateState: Int32Array;
   /** Two words per frame: payload address, flags and length. */
   readonly frameTable: Int32Array;
   /** Where reads land. */
@@ -68,6 +94,12 @@ export class Codec {
   readonly peek: Buffer;
 
   readonly slabs = new BlockPool(SLABS, SLAB_SIZE, SLAB_COUNT);
+  /** Windows of connections that inflate with context takeover; 0 from `take()`: do not offer compression. */
+  readonly windows = new BlockPool(WINDOWS, WINDOW_BLOCK_SIZE, WINDOW_COUNT);
+  /** Histories of connections that compress with context takeover. */
+  readonly deflateBlocks = new BlockPool(DEFLATE_BLOCKS, DEFLATE_BLOCK_SIZE, DEFLATE_BLOCK_COUNT - 1);
+  /** The last of them is never leased: messages without history are compressed here. */
+  readonly sharedDeflateBlock = DEFLATE_BLOCKS + DEFLATE_BLOCK_SIZE * (DEFLATE_BLOCK_COUNT - 1);
   readonly sendBlocks = new BlockPool(SEND_BLOCKS, SEND_BLOCK_SIZE, SEND_BLOCK_COUNT - 1);
   /** The last send block is never leased: frames that must be copied out are built here. */
   readonly stagingBlock = SEND_BLOCKS + SEND_BLOCK_SIZE * (SEND_BLOCK_COUNT - 1);
@@ -87,9 +119,15 @@ export class Codec {
     this.sealFrame = exports.sealFrame;
     this.mask = exports.mask;
     this.validateUtf8 = exports.validateUtf8;
+    this.prepareDeflate = exports.prepareDeflate;
+    this.deflate = exports.deflate;
+    this.slideDeflate = exports.slideDeflate;
+    this.prepareInflate = exports.prepareInflate;
+    this.inflate = exports.inflate;
 
     this.memory = Buffer.from(memory.buffer);
     this.registers = new Int32Array(memory.buffer, REGISTERS, 16);
+    this.inflateState = new Int32Array(memory.buffer, INFLATE_TABLES, 2);
     this.frameTable = new Int32Array(memory.buffer, FRAME_TABLE, FRAME_TABLE_SIZE / 4);
     this.scratch = this.memory.subarray(SCRATCH_READ, SCRATCH_READ + READ_SIZE);
     this.peek = this.scratch.subarray(0, PEEK_SIZE);

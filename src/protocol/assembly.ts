@@ -17,7 +17,7 @@ export class Assembly {
   readonly #limit: number;
 
   /** `limit`: no message is longer, in bytes. */
-  constructor(limit: number) {
+  constructor(limit = Number.POSITIVE_INFINITY) {
     this.#limit = limit;
   }
 

@@ -1,5 +1,6 @@
 /** What the codec finds wrong with a frame, as the error the user sees and the status code the peer sees. */
 
+import { InflateError } from '../codec/inflater.js';
 import { FrameError } from '../codec/layout.js';
 import { ProtocolError } from '../errors.js';
 import { CloseCode } from './closing-handshake.js';
@@ -49,6 +50,14 @@ const DESCRIPTIONS: Readonly<Record<number, Description>> = {
   [FrameError.messageTooLarge]: ['ERR_MESSAGE_TOO_LARGE', 'A message exceeds maxMessageSize', '10.4', 1009],
   [FrameError.invalidUtf8]: ['ERR_INVALID_UTF8', 'A text message is not valid UTF-8', '8.1', 1007],
 };
+
+/** What the inflater finds wrong with a message. */
+export function inflateError(error: number): ProtocolError {
+  if (error === InflateError.tooLarge) return frameError(FrameError.messageTooLarge);
+  if (error === InflateError.invalidUtf8) return frameError(FrameError.invalidUtf8);
+  const message = 'A compressed message cannot be inflated';
+  return new ProtocolError('ERR_COMPRESSED_DATA', message, '7.2.2', 1007, 7692);
+}
 
 export function frameError(error: number): ProtocolError {
   const [code, message, section, closeCode] = DESCRIPTIONS[error];

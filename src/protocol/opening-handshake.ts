@@ -16,7 +16,7 @@ export interface OpeningRequestOptions {
   protocols?: string | readonly string[];
   headers?: Record<string, string | readonly string[]>;
   /** The value of `Sec-WebSocket-Extensions` to offer; none by default. */
-  extensions?: string;
+  extensions?: string | undefined;
 }
 
 export interface OpeningRequest {
@@ -285,7 +285,9 @@ function acceptedExtensions(request: OpeningRequest, response: Response): Extens
   for (const { name } of accepted) {
     const offer = open.indexOf(name);
     if (offer < 0) {
-      const message = `The server uses an extension that was not offered: ${quoted(name)}`;
+      const twice = request.offered.some((each) => each.name === name);
+      const what = twice ? 'twice that was offered once' : 'that was not offered';
+      const message = `The server uses an extension ${what}: ${quoted(name)}`;
       refuse(response, 'ERR_HANDSHAKE_EXTENSION', message, { section: '4.1' });
     }
     open.splice(offer, 1);

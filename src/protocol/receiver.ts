@@ -11,6 +11,7 @@
  */
 
 import type { Codec } from '../codec/codec.js';
+import { InflateError, Inflater } from '../codec/inflater.js';
 import {
   Entry,
   FrameError,
@@ -27,9 +28,9 @@ import type { ProtocolError } from '../errors.js';
 import { Assembly } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
-import { frameError, noMemory } from './frame-error.js';
+import { frameError, inflateError, noMemory } from './frame-error.js';
 import { Message } from './message.js';
-import { CONTROL, FIN, OPCODE_MASK, Opcode } from './opcode.js';
+import { CONTROL, FIN, OPCODE_MASK, Opcode, RSV1 } from './opcode.js';
 import { Tail } from './tail.js';
 
 /**
@@ -79,6 +80,17 @@ const EMPTY = Buffer.alloc(0);
 
 const DELIVERED = -1;
 
+/** Of a frame's first byte: a whole message, and compressed. (RSV1 is refused on any frame but a message's first.) */
+const COMPRESSED_MESSAGE = FIN | RSV1;
+
+/** What permessage-deflate was negotiated for the server's messages (RFC 7692 §7.1). */
+export interface Inflation {
+  /** A block of the codec's windows, the receiver's from now on. */
+  window: number;
+  takeover: boolean;
+  windowBits: number;
+}
+
 interface Held {
   bytes: Buffer;
   receivedAt: number;
@@ -98,7 +110,11 @@ export class Receiver<Owner> {
 
   readonly #tail: Tail;
 
-  /** A message in pieces, and the long frame that is being added to it: its first byte, and what it lacks. */
+  /** Where compression was negotiated, which is when RSV1 is allowed (`readFrames`' mode). */
+  readonly #inflater: Inflater | undefined;
+  readonly #mode: number;
+
+  /** A message in pieces (its opcode, RSV1 above it), and the long frame that is being added: first byte, what it lacks. */
   readonly #assembly: Assembly;
   #assemblyOpcode = 0;
   #frameFirstByte = 0;
@@ -124,15 +140,23 @@ export class Receiver<Owner> {
     codec: Codec,
     owner: Owner,
     events: ReceiverEvents<Owner>,
-    options: { maxMessageSize: number },
+    { maxMessageSize, inflation }: { maxMessageSize: number; inflation?: Inflation | undefined },
   ) {
     this.#codec = codec;
     this.#owner = owner;
     this.#events = events;
-    this.#maxMessageSize = options.maxMessageSize;
-    this.#assembly = new Assembly(options.maxMessageSize);
+    this.#maxMessageSize = maxMessageSize;
+    this.#assembly = new Assembly(maxMessageSize);
     this.#message = new Message(codec.memory);
     this.#tail = new Tail(codec);
+    this.#mode = inflation === undefined ? 0 : RSV1;
+    if (inflation !== undefined)
+      this.#inflater = new Inflater(
+        codec,
+        inflation.window,
+        { ...inflation, maxMessageSize },
+        this.#assembly,
+      );
   }
 
   // ---------------------------------------------------------------------------------------------- reading
@@ -225,6 +249,7 @@ export class Receiver<Owner> {
     this.#backlog = [];
     this.#tail.release();
     this.#assembly.clear(false);
+    this.#inflater?.release();
     this.#frameLeft = 0;
   }
 
@@ -305,7 +330,7 @@ export class Receiver<Owner> {
     const count = this.#codec.readFrames(
       start,
       end,
-      0,
+      this.#mode,
       this.#maxMessageSize,
       this.#assembly.length,
       this.#fragment,
@@ -365,20 +390,23 @@ export class Receiver<Owner> {
     }
   }
 
-  /** A message that must wait, a control frame, or a fragment. */
+  /** A message that must wait or is compressed, a control frame, or a fragment. */
   #deliverOther(index: number, last: boolean): number {
     const { frameTable, memory } = this.#codec;
     const message = this.#message;
     const payload = frameTable[2 * index];
     const word = frameTable[2 * index + 1];
     message.expire();
-    if ((word >> Entry.kindShift) & Entry.kindMask) return index === 0 ? 0 : this.#endOfFrame(index - 1);
+    if ((word >> Entry.kindShift) & Entry.kindMask) return this.#startOfFrame(index);
     if (this.#stopped()) return 0;
 
     const firstByte = word >>> Entry.firstByteShift;
     const length = word & Entry.lengthMask;
     if (firstByte & CONTROL) {
       this.#controlFrame(firstByte & OPCODE_MASK, payload, length);
+    } else if ((firstByte & COMPRESSED_MESSAGE) === COMPRESSED_MESSAGE) {
+      if (this.#blocked !== 0) return this.#startOfFrame(index);
+      this.#deliverCompressed(firstByte & OPCODE_MASK, payload, length, last);
     } else {
       this.#appendFragment(firstByte, payload, length);
       if (this.#due && !this.#deliverDue(last)) return payload + length;
@@ -465,6 +493,11 @@ export class Receiver<Owner> {
     return rest;
   }
 
+  /** Of a frame at which delivery stops; 0 stands for the read's start. */
+  #startOfFrame(index: number): number {
+    return index === 0 ? 0 : this.#endOfFrame(index - 1);
+  }
+
   #endOfFrame(index: number): number {
     const { frameTable } = this.#codec;
     return frameTable[2 * index] + (frameTable[2 * index + 1] & Entry.lengthMask);
@@ -475,19 +508,27 @@ export class Receiver<Owner> {
   /** A frame of a fragmented message, complete and validated. */
   #appendFragment(firstByte: number, start: number, length: number): void {
     if (!this.#beginFrame(firstByte, length)) return;
-    this.#assembly.append(this.#codec.memory, start, start + length);
+    this.#appendPiece(start, start + length);
     // The UTF-8 state is that of the read's end, which may lie in a later message: whether this one is pure
     // ASCII is not known, only that it is valid.
-    if (firstByte & FIN) this.#messageComplete(UTF8_NON_ASCII);
+    if (firstByte & FIN && !this.#stopped()) this.#messageComplete(UTF8_NON_ASCII);
   }
 
   /** False: there is no memory for it, and the connection has failed. */
   #beginFrame(firstByte: number, length: number): boolean {
     const opcode = firstByte & OPCODE_MASK;
-    if (opcode !== Opcode.continuation) this.#assemblyOpcode = opcode;
+    if (opcode !== Opcode.continuation) this.#assemblyOpcode = firstByte & (RSV1 | OPCODE_MASK);
+    // How long a compressed message becomes is seen when it is inflated.
+    if (this.#assemblyOpcode & RSV1) return true;
     if (this.#assembly.reserve(length, (firstByte & FIN) !== 0)) return true;
     this.#fail(noMemory(this.#assembly.length + length));
     return false;
+  }
+
+  #appendPiece(start: number, end: number): void {
+    const { memory } = this.#codec;
+    if ((this.#assemblyOpcode & RSV1) === 0) this.#assembly.append(memory, start, end);
+    else this.#checkInflated(this.#inflater!.append(memory, start, end, this.#isCompressedText()));
   }
 
   /** A frame too long for a tail: [start, end) is what has arrived of its payload. */
@@ -495,7 +536,7 @@ export class Receiver<Owner> {
     if (!this.#beginFrame(firstByte, length)) return;
     this.#frameFirstByte = firstByte;
     this.#frameLeft = length - (end - start);
-    this.#assembly.append(this.#codec.memory, start, end);
+    this.#appendPiece(start, end);
     this.#tail.release();
   }
 
@@ -509,7 +550,8 @@ export class Receiver<Owner> {
         return end;
       }
     }
-    this.#assembly.append(this.#codec.memory, start, stop);
+    this.#appendPiece(start, stop);
+    if (this.#stopped()) return end;
     this.#frameLeft -= stop - start;
     if (this.#frameLeft === 0) this.#longFrameComplete();
     return stop;
@@ -527,6 +569,10 @@ export class Receiver<Owner> {
   }
 
   #messageComplete(utf8: number): void {
+    if (this.#assemblyOpcode & RSV1) {
+      this.#compressedComplete();
+      return;
+    }
     this.#due = true;
     this.#dueAt = this.#receivedAt;
     if (this.#assemblyOpcode === Opcode.binary) this.#dueKind = Kind.binary;
@@ -541,15 +587,60 @@ export class Receiver<Owner> {
     this.#due = false;
     message.read(this.#codec.memory, this.#dueAt);
     message.pointElsewhere(this.#dueKind, assembly.buffer, assembly.length, assembly.length > LARGE_MESSAGE);
-    if (last) message.markLast();
+    this.#handOver(last);
+    const taken = message.expire();
+    assembly.clear(!taken);
+    return true;
+  }
+
+  /** The cursor points at a message. */
+  #handOver(last: boolean): void {
+    if (last) this.#message.markLast();
     try {
-      const result = this.#onMessage!(message, this.#owner);
+      const result = this.#onMessage!(this.#message, this.#owner);
       if (result !== undefined) warnOfPromise(result);
     } catch (thrown) {
       rethrow(thrown);
     }
-    const taken = message.expire();
-    assembly.clear(!taken);
-    return true;
+  }
+
+  // ------------------------------------------------------------------------ compressed messages, RFC 7692 §6.2
+
+  /** A compressed message in one frame is inflated when it is delivered, and handed over where it was inflated. */
+  #deliverCompressed(opcode: number, start: number, length: number, last: boolean): void {
+    const inflater = this.#inflater!;
+    if (!this.#checkInflated(inflater.inflate(start, start + length, opcode === Opcode.text))) return;
+    if (inflater.buffer === this.#codec.memory) {
+      this.#message.point(inflater.kind, inflater.offset, inflater.length);
+      this.#handOver(last);
+      this.#message.expire();
+    } else {
+      this.#inflatedIsDue();
+      this.#deliverDue(last);
+    }
+  }
+
+  /** The pieces have been inflated as they came. What they make may have to wait, so it goes where it can. */
+  #compressedComplete(): void {
+    const inflater = this.#inflater!;
+    if (!this.#checkInflated(inflater.finish(this.#isCompressedText()))) return;
+    if (!this.#checkInflated(inflater.keep())) return;
+    this.#inflatedIsDue();
+  }
+
+  #inflatedIsDue(): void {
+    this.#due = true;
+    this.#dueAt = this.#receivedAt;
+    this.#dueKind = this.#inflater!.kind;
+  }
+
+  #isCompressedText(): boolean {
+    return (this.#assemblyOpcode & OPCODE_MASK) === Opcode.text;
+  }
+
+  #checkInflated(error: number): boolean {
+    if (error === InflateError.none) return true;
+    this.#fail(error === InflateError.noMemory ? noMemory(this.#assembly.length) : inflateError(error));
+    return false;
   }
 }

@@ -4,9 +4,16 @@
  */
 
 import type { Codec } from '../codec/codec.js';
+import {
+  Deflater,
+  type DeflaterOptions,
+  deflateBound,
+  FLUSH_SIZE,
+  LONGEST_PIECE,
+} from '../codec/deflater.js';
 import { SEND_BLOCK_SIZE } from '../codec/layout.js';
 import { UsageError } from '../errors.js';
-import { FIN, Opcode } from './opcode.js';
+import { FIN, Opcode, RSV1 } from './opcode.js';
 
 /** Takes blocks of finished frames towards the peer. */
 export interface Outlet {
@@ -41,10 +48,14 @@ export class Sender {
   #used = 0;
   /** The fragmented message under way (§5.4): its opcode, or 0. */
   #fragmented = 0;
+  /** Where compression was negotiated; and whether the message under way is compressed. */
+  readonly #deflater: Deflater | undefined;
+  #compressing = false;
 
-  constructor(codec: Codec, outlet: Outlet) {
+  constructor(codec: Codec, outlet: Outlet, deflation?: DeflaterOptions) {
     this.#codec = codec;
     this.#outlet = outlet;
+    if (deflation !== undefined) this.#deflater = new Deflater(codec, deflation);
   }
 
   /** Bytes of finished frames that have not been given to the outlet. */
@@ -57,8 +68,11 @@ export class Sender {
     return this.#fragmented !== 0;
   }
 
-  /** A message, or a fragment of one: `fin` false says that more follows, as continuation frames. */
-  message(data: string | Uint8Array, isText: boolean, fin: boolean): void {
+  /**
+   * A message, or a fragment of one: `fin` false says that more follows, as continuation frames. The first one's
+   * `compress` decides for all of them; where compression was not negotiated it means nothing.
+   */
+  message(data: string | Uint8Array, isText: boolean, fin: boolean, compress = false): void {
     const opcode = isText ? Opcode.text : Opcode.binary;
     if (this.#fragmented !== 0 && this.#fragmented !== opcode) {
       throw new UsageError(
@@ -66,9 +80,12 @@ export class Sender {
         'A fragmented message is unfinished: what follows it must be of the same type (RFC 6455 §5.4)',
       );
     }
-    const firstByte = (fin ? FIN : 0) | (this.#fragmented === 0 ? opcode : Opcode.continuation);
+    const starts = this.#fragmented === 0;
+    const firstByte = (fin ? FIN : 0) | (starts ? opcode : Opcode.continuation);
     this.#fragmented = fin ? 0 : opcode;
-    if (typeof data === 'string') this.#text(firstByte, data);
+    if (starts) this.#compressing = compress && this.#deflater !== undefined;
+    if (this.#compressing) this.#compressed(firstByte, data, starts);
+    else if (typeof data === 'string') this.#text(firstByte, data);
     else this.#bytes(firstByte, data);
   }
 
@@ -84,6 +101,12 @@ export class Sender {
     const length = this.#used;
     this.#used = 0;
     if (!this.#outlet.write(block, length)) this.#block = 0;
+  }
+
+  /** Nothing more will be sent. */
+  end(): void {
+    this.release();
+    this.#deflater?.release();
   }
 
   /** Gives the block back while nothing is in it: an idle connection holds none. */
@@ -150,6 +173,70 @@ export class Sender {
       header = 0;
     }
     this.#flushIfStaged();
+  }
+
+  // ------------------------------------------------------------------------------- compressing, RFC 7692 §6.1
+
+  /** A whole message, or the next fragment of one; a whole one that does not get smaller is sent as it is. */
+  #compressed(firstByte: number, data: string | Uint8Array, starts: boolean): void {
+    const { memory } = this.#codec;
+    const deflater = this.#deflater!;
+    const fits = (typeof data === 'string' ? data.length * MAX_BYTES_PER_UNIT : data.length) <= LONGEST_PIECE;
+    deflater.begin();
+    if (!fits) {
+      this.#compressedInPieces(
+        firstByte,
+        typeof data === 'string' ? Buffer.from(data, 'utf8') : data,
+        starts,
+      );
+      return;
+    }
+    const input = deflater.input();
+    let length = data.length;
+    if (typeof data !== 'string') memory.set(data, input);
+    else length = asciiWrite(memory, data, input) ?? utf8Write.call(memory, data, input, LONGEST_PIECE);
+
+    const at = this.#reserve(MAX_HEADER + deflateBound(length));
+    // Most of what is compressed has from 126 bytes to 64 KiB.
+    const guess = headerSize(126);
+    let first = firstByte | (starts ? RSV1 : 0);
+    // §7.2.1: the message's last octets are left out.
+    let size = deflater.compress(length, at + guess) - at - guess - (firstByte & FIN ? FLUSH_SIZE : 0);
+    if (starts && firstByte & FIN && size >= length) {
+      first = firstByte;
+      size = length;
+      memory.copyWithin(at + headerSize(size), input, input + length);
+      deflater.discard();
+    } else if (headerSize(size) !== guess) {
+      memory.copyWithin(at + headerSize(size), at + guess, at + guess + size);
+    }
+    this.#codec.sealFrame(at, first, size, this.#codec.maskingKey());
+    this.#used += headerSize(size) + size;
+    this.#flushIfStaged();
+  }
+
+  /** What is longer leaves linear memory piece by piece: a frame tells its length before its payload. */
+  #compressedInPieces(firstByte: number, bytes: Uint8Array, starts: boolean): void {
+    const { memory, stagingBlock } = this.#codec;
+    const deflater = this.#deflater!;
+    const pieces: Buffer[] = [];
+    let size = 0;
+    for (let at = 0; at < bytes.length; ) {
+      const piece = bytes.subarray(at, at + LONGEST_PIECE);
+      at += piece.length;
+      memory.set(piece, deflater.input());
+      // Nothing waits in the staging block between two calls.
+      const end = deflater.compress(piece.length, stagingBlock);
+      const left = at === bytes.length && firstByte & FIN ? FLUSH_SIZE : 0;
+      pieces.push(Buffer.from(memory.subarray(stagingBlock, end - left)));
+      size += end - left - stagingBlock;
+    }
+    if (starts && firstByte & FIN && size >= bytes.length) {
+      deflater.discard();
+      this.#bytes(firstByte, bytes);
+    } else {
+      this.#bytes(firstByte | (starts ? RSV1 : 0), Buffer.concat(pieces, size));
+    }
   }
 
   /** The address of `room` free bytes in a block; what has gathered leaves first when there is no such room. */

@@ -63,6 +63,7 @@ describe('the map of linear memory', () => {
   const map = constantsOf('layout.ts');
   const frame = constantsOf('frame.ts');
   const utf8 = constantsOf('utf8.ts');
+  const inflate = constantsOf('inflate.ts');
   const mirror = new Map(Object.entries(layout).filter(([, value]) => typeof value === 'number'));
 
   test('every region and size of assembly/layout.ts is the same in src/codec/layout.ts', () => {
@@ -99,6 +100,15 @@ describe('the map of linear memory', () => {
       [none, binary, text, asciiText],
       [0, frame.get('KIND_BINARY'), frame.get('KIND_TEXT'), frame.get('KIND_ASCII')],
     );
+    for (const [name, index] of Object.entries(layout.InflateState)) {
+      assert.equal(inflate.get(upperCase(name)), index * 4, name);
+    }
+    for (const [name, value] of Object.entries(layout.InflateResult)) {
+      assert.equal(inflate.get(upperCase(name)), value, name);
+    }
+    for (const name of ['start', 'restore'] as const) {
+      assert.equal(inflate.get(upperCase(name)), layout.InflateResume[name], name);
+    }
     for (const [name, kind] of members(layout.Kind)) assert.equal(kind & layout.Entry.kindMask, kind, name);
   });
 
@@ -113,10 +123,16 @@ describe('the map of linear memory', () => {
     const regions: [name: string, start: number, size: number][] = [
       ['registers', layout.REGISTERS, members(layout.Register).length * 4],
       ['masking keys', layout.MASKING_KEYS, layout.MASKING_KEYS_SIZE],
+      ['deflate codes', layout.DEFLATE_CODES, layout.DEFLATE_CODES_SIZE],
       ['frame table', layout.FRAME_TABLE, layout.FRAME_TABLE_SIZE],
       ['scratch', layout.SCRATCH, layout.SLAB_SIZE + layout.READ_SIZE],
       ['send blocks', layout.SEND_BLOCKS, layout.SEND_BLOCK_SIZE * layout.SEND_BLOCK_COUNT],
       ['slabs', layout.SLABS, layout.SLAB_SIZE * layout.SLAB_COUNT],
+      ['inflate tables', layout.INFLATE_TABLES, layout.INFLATE_TABLES_SIZE],
+      ['inflate input', layout.INFLATE_INPUT, layout.INFLATE_INPUT_SIZE],
+      ['workspace', layout.WORKSPACE, layout.WORKSPACE_SIZE],
+      ['windows', layout.WINDOWS, layout.WINDOW_BLOCK_SIZE * layout.WINDOW_COUNT],
+      ['deflate blocks', layout.DEFLATE_BLOCKS, layout.DEFLATE_BLOCK_SIZE * layout.DEFLATE_BLOCK_COUNT],
       ['last page', (layout.MEMORY_PAGES - 1) * PAGE, PAGE],
     ];
     for (const [i, [name, start, size]] of regions.entries()) {
@@ -140,9 +156,16 @@ describe('the map of linear memory', () => {
     assert.ok(layout.Entry.firstByteShift + 8 <= 32);
   });
 
+  test('an inflated message has room for its history and what is written behind it; positions in bits fit a word', () => {
+    const { WINDOW_BLOCK_SIZE, WORKSPACE_SIZE, INFLATE_OVERRUN, LONGEST_WINDOW } = layout;
+    assert.ok(WINDOW_BLOCK_SIZE - INFLATE_OVERRUN > LONGEST_WINDOW);
+    assert.ok(WORKSPACE_SIZE - INFLATE_OVERRUN > 64 * 1024 + 300, 'a message that is handed over in place');
+    assert.ok(layout.MEMORY_PAGES * PAGE * 8 < 2 ** 32);
+  });
+
   test("the module's own data lies below the registers", () => {
     const { memory } = new Codec();
-    const above = memory.subarray(layout.REGISTERS, layout.SCRATCH);
+    const above = memory.subarray(layout.REGISTERS, layout.WINDOWS);
     assert.ok(above.every((byte) => byte === 0));
   });
 });

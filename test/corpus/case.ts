@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { cutUp } from '../arbitraries/wire.js';
 import {
+  type Compression,
   compare,
   compareInTurns,
   compareWithPauses,
@@ -23,6 +24,7 @@ interface Stream {
   maxMessageSize: number;
   way: Way;
   slabs: Slabs;
+  compression?: Compression;
 }
 
 export type Case = { note: string } & (
@@ -34,8 +36,8 @@ export type Case = { note: string } & (
 const folder = fileURLToPath(new URL('.', import.meta.url));
 
 export function streamOf(scenario: Scenario): Stream {
-  const { stream, how, maxMessageSize, way, slabs } = scenario;
-  return { pieces: hex(cutUp(stream, how)), maxMessageSize, way, slabs };
+  const { stream, how, ...rest } = scenario;
+  return { pieces: hex(cutUp(stream, how)), ...rest };
 }
 
 export const hex = (pieces: readonly Buffer[]): string[] => pieces.map((piece) => piece.toString('hex'));
@@ -59,7 +61,15 @@ export async function replay(kept: Case): Promise<void> {
 
 export function corpus(): { name: string; kept: Case }[] {
   const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
-  return names.sort().map((name) => ({ name, kept: JSON.parse(readFileSync(folder + name, 'utf8')) }));
+  return names
+    .sort()
+    .map((name) => ({ name, kept: JSON.parse(readFileSync(folder + name, 'utf8'), revive) }));
+}
+
+/** A Buffer is written as `{ type: 'Buffer', data: […] }`. */
+function revive(_: string, value: unknown): unknown {
+  const isBuffer = typeof value === 'object' && value !== null && 'type' in value && value.type === 'Buffer';
+  return isBuffer ? Buffer.from(value as unknown as { data: number[] } & Buffer) : value;
 }
 
 /** Writes a case down. Returns the path, for people. */

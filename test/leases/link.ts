@@ -9,7 +9,13 @@ import {
   type Message,
 } from '../../src/index.js';
 import { encodeFrame } from '../reference/frame.js';
-import { type Peer, type ScriptedServer, scriptedServer, turns } from '../server/scripted-server.js';
+import {
+  accepting,
+  type Peer,
+  type ScriptedServer,
+  scriptedServer,
+  turns,
+} from '../server/scripted-server.js';
 
 /** The lease rules hold over both; TLS brings 16 KiB a callback, and some more after a pause. */
 export const TRANSPORTS = [
@@ -36,7 +42,7 @@ export async function links(
   options: readonly ConnectOptions[],
   behindAnswer?: Uint8Array,
 ): Promise<Link[]> {
-  const server = await scriptedServer({ tls, behindAnswer });
+  const server = await scriptedServer({ tls, behindAnswer, answer });
   t.after(() => server.close());
   const made: Link[] = [];
   for (const each of options) {
@@ -45,6 +51,12 @@ export async function links(
     made.push({ connection, peer: await server.peer(made.length), server });
   }
   return made;
+}
+
+/** Accepts permessage-deflate where it is offered, as it is offered. */
+function answer(request: string): string {
+  const offer = /^sec-websocket-extensions: *(.+)$/im.exec(request)?.[1];
+  return accepting(request, offer === undefined ? [] : [`Sec-WebSocket-Extensions: ${offer}`]);
 }
 
 /** Resolves when the connection has read `count` bytes behind the response, and one turn has passed. */

@@ -22,11 +22,13 @@ import {
   type MessageIterator,
   type MessageSource,
   type Payload,
+  type PerMessageDeflateOptions,
   ProtocolError,
   ReadyState,
   type Redirect,
   type SendOptions,
   type SocketOptions,
+  type StreamSendOptions,
   type TlsOptions,
   type TlsReport,
   UsageError,
@@ -64,6 +66,13 @@ const createConnection: CreateConnection = ({ host, port, secure, url }: Connect
   console.log(secure ? url.trim() : host.trim());
   return dial({ host, port });
 };
+const perMessageDeflate: PerMessageDeflateOptions = {
+  serverNoContextTakeover: false,
+  clientNoContextTakeover: true,
+  serverMaxWindowBits: 12,
+  clientMaxWindowBits: true,
+  threshold: 512,
+};
 const options: ConnectOptions = {
   ...handlers,
   ...limits,
@@ -75,8 +84,9 @@ const options: ConnectOptions = {
   socket,
   tls,
   proxy: new URL('http://127.0.0.1:3128'),
+  perMessageDeflate,
 };
-const others: readonly ConnectOptions[] = [{}, { protocols: 'a', proxy: 'env', socket: unkept }, { createConnection }];
+const others: readonly ConnectOptions[] = [{}, { protocols: 'a', proxy: 'env', socket: unkept }, { createConnection, perMessageDeflate: true }];
 // @ts-expect-error: there is no such option
 const misspelt: ConnectOptions = { handshakeTimeOut: 1 };
 
@@ -119,7 +129,7 @@ console.log(counters);
 
 // ------------------------------------------------------------------------------------------------- sending
 
-const how: SendOptions = { binary: true, fin: false };
+const how: SendOptions = { binary: true, fin: false, compress: true };
 const payloads: Payload[] = [
   'text',
   Buffer.alloc(1),
@@ -136,7 +146,8 @@ connection.cork(() => connection.send('corked'));
 const patience: WaitOptions = { signal: AbortSignal.timeout(1_000) };
 is<void>()(await connection.flushed(patience));
 is<void>()(await connection.sendStream(new Blob(['bytes'])));
-is<void>()(await connection.sendStream(['some', 'text'], patience));
+const streamed: StreamSendOptions = { compress: false, ...patience };
+is<void>()(await connection.sendStream(['some', 'text'], streamed));
 async function* chunks() {
   yield new Uint8Array(1);
 }

@@ -6,7 +6,10 @@
  */
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
+import { constants, deflateRawSync } from 'node:zlib';
 import { Codec } from '../../src/codec/codec.js';
+import { InflateError, Inflater } from '../../src/codec/inflater.js';
+import { Assembly } from '../../src/protocol/assembly.js';
 import { LARGE_MESSAGE, Receiver, type ReceiverEvents } from '../../src/protocol/receiver.js';
 import { cutUp, type Split, type WireStream } from '../arbitraries/wire.js';
 import { type Event, receive } from './receiver.js';
@@ -23,10 +26,33 @@ export interface Scenario {
   maxMessageSize: number;
   way: Way;
   slabs: Slabs;
+  /** permessage-deflate has been negotiated, and the stream keeps all rules. */
+  compression?: Compression;
+}
+
+/** What the server does (RFC 7692 §7.1), and what its bytes mean: each event when the bytes up to `end` are there. */
+export interface Compression {
+  takeover: boolean;
+  windowBits: number;
+  told: readonly { end: number; event: Event }[];
 }
 
 const codecs: Record<Slabs, Codec> = { free: new Codec(), taken: new Codec() };
 while (codecs.taken.slabs.take() !== 0);
+
+/** Another connection's compressed message, which takes tables and workspace of the inflater into use. */
+const SOMETHING_ELSE = deflateRawSync(
+  '{"prices":[1,2,3],"names":["a","b"],"more":"jklmnopqrstuvw"}'.repeat(9),
+  {
+    finishFlush: constants.Z_SYNC_FLUSH,
+  },
+).subarray(0, -4);
+const neighbours: Record<Slabs, Inflater> = { free: neighbour(codecs.free), taken: neighbour(codecs.taken) };
+
+function neighbour(codec: Codec): Inflater {
+  const options = { takeover: false, windowBits: 15, maxMessageSize: 1_000 };
+  return new Inflater(codec, codec.windows.take(), options, new Assembly());
+}
 
 /** What is reported is copied at once: payloads are views, valid during the call. */
 const EVENTS: ReceiverEvents<Observed> = {
@@ -63,12 +89,18 @@ export class Observed {
   /** Called within the listener, after each message. */
   onEachMessage: (index: number) => void = () => {};
   readonly #codec: Codec;
+  readonly #neighbour: Inflater | undefined;
   #messages = 0;
   #target: Buffer;
 
-  constructor(codec: Codec, maxMessageSize: number) {
+  constructor(
+    codec: Codec,
+    { maxMessageSize, compression }: Pick<Scenario, 'maxMessageSize' | 'compression'>,
+  ) {
     this.#codec = codec;
-    this.receiver = new Receiver<Observed>(codec, this, EVENTS, { maxMessageSize });
+    const inflation = compression && { ...compression, window: codec.windows.take() };
+    this.receiver = new Receiver<Observed>(codec, this, EVENTS, { maxMessageSize, inflation });
+    if (compression !== undefined) this.#neighbour = neighbours[codec === codecs.free ? 'free' : 'taken'];
     this.#target = this.receiver.readTarget();
   }
 
@@ -126,12 +158,21 @@ export class Observed {
     memory.fill(0x83, scratch.byteOffset - 300, scratch.byteOffset);
     this.#codec.frameTable.fill(-1, 0, 64);
     this.#codec.registers.fill(-1);
+    if (this.#neighbour === undefined) return;
+    SOMETHING_ELSE.copy(scratch);
+    const start = scratch.byteOffset;
+    assert.equal(this.#neighbour.inflate(start, start + SOMETHING_ELSE.length, true), InflateError.none);
   }
 }
 
+function expectedEvents({ stream, maxMessageSize, compression }: Scenario, arrived: number): Event[] {
+  if (compression === undefined) return receive(stream.bytes.subarray(0, arrived), { maxMessageSize });
+  return compression.told.filter(({ end }) => end <= arrived).map(({ event }) => event);
+}
+
 /** What both should tell, as far as the bytes go. */
-export function expectSame(observed: Observed, bytes: Uint8Array, maxMessageSize: number): void {
-  const expected = receive(bytes, { maxMessageSize });
+function expectSame(observed: Observed, scenario: Scenario, arrived = scenario.stream.bytes.length): void {
+  const expected = expectedEvents(scenario, arrived);
   assert.deepEqual(observed.events, expected);
   const ended = ['close', 'error'].includes(expected.at(-1)?.type ?? '');
   if (ended) assert.equal(observed.receiver.heldBytes, 0, 'bytes kept after the end');
@@ -141,20 +182,19 @@ export function expectSame(observed: Observed, bytes: Uint8Array, maxMessageSize
 }
 
 /** The whole scenario; for short streams what is told is compared after every piece as well. */
-export function compare({ stream, how, maxMessageSize, way, slabs }: Scenario): void {
+export function compare(scenario: Scenario): void {
+  const { stream, how, way, slabs } = scenario;
   const codec = codecs[slabs];
   const { available } = codec.slabs;
-  const observed = new Observed(codec, maxMessageSize);
+  const observed = new Observed(codec, scenario);
   observed.listen();
   let arrived = 0;
   for (const piece of cutUp(stream, how)) {
     observed.arrive(piece, way);
     arrived += piece.length;
-    if (stream.bytes.length < 300) {
-      expectSame(observed, stream.bytes.subarray(0, arrived), maxMessageSize);
-    }
+    if (stream.bytes.length < 300) expectSame(observed, scenario, arrived);
   }
-  expectSame(observed, stream.bytes, maxMessageSize);
+  expectSame(observed, scenario);
   observed.receiver.stop();
   assert.equal(codec.slabs.available, available, 'slabs given back');
 }
@@ -171,10 +211,10 @@ export interface Flow {
 
 /** The same bytes and the same result, with delivery paused and resumed on the way. */
 export async function compareWithPauses(scenario: Scenario, flow: Flow): Promise<void> {
-  const { stream, how, maxMessageSize, way, slabs } = scenario;
+  const { stream, how, way, slabs } = scenario;
   const codec = codecs[slabs];
   const { available } = codec.slabs;
-  const observed = new Observed(codec, maxMessageSize);
+  const observed = new Observed(codec, scenario);
   const { receiver } = observed;
   observed.onEachMessage = (index) => {
     assert.ok(!receiver.paused, 'nothing is delivered while paused');
@@ -194,16 +234,17 @@ export async function compareWithPauses(scenario: Scenario, flow: Flow): Promise
     receiver.resume();
     await setImmediate();
   } while (receiver.paused);
-  expectSame(observed, stream.bytes, maxMessageSize);
+  expectSame(observed, scenario);
   receiver.stop();
   assert.equal(codec.slabs.available, available, 'slabs given back');
 }
 
 /** The application stops the receiver within the listener, at that message: nothing more is told, or kept. */
-export function compareStopped({ stream, how, maxMessageSize, way, slabs }: Scenario, last: number): void {
+export function compareStopped(scenario: Scenario, last: number): void {
+  const { stream, how, way, slabs } = scenario;
   const codec = codecs[slabs];
   const { available } = codec.slabs;
-  const observed = new Observed(codec, maxMessageSize);
+  const observed = new Observed(codec, scenario);
   observed.onEachMessage = (index) => {
     if (index !== last) return;
     observed.receiver.stop();
@@ -212,7 +253,7 @@ export function compareStopped({ stream, how, maxMessageSize, way, slabs }: Scen
   };
   observed.listen();
   for (const piece of cutUp(stream, how)) observed.arrive(piece, way);
-  const events = receive(stream.bytes, { maxMessageSize });
+  const events = expectedEvents(scenario, stream.bytes.length);
   const messages = events.flatMap(({ type }, i) => (type === 'message' ? [i] : []));
   const stopped = last < messages.length;
   assert.deepEqual(observed.events, stopped ? events.slice(0, messages[last] + 1) : events);
@@ -226,7 +267,7 @@ export function compareInTurns(scenarios: readonly Scenario[]): void {
   const codec = codecs.free;
   const { available } = codec.slabs;
   const connections = scenarios.map((scenario) => {
-    const observed = new Observed(codec, scenario.maxMessageSize);
+    const observed = new Observed(codec, scenario);
     observed.listen();
     return { scenario, observed, pieces: cutUp(scenario.stream, scenario.how) };
   });
@@ -237,7 +278,7 @@ export function compareInTurns(scenarios: readonly Scenario[]): void {
     }
   }
   for (const { scenario, observed } of connections) {
-    expectSame(observed, scenario.stream.bytes, scenario.maxMessageSize);
+    expectSame(observed, scenario);
     observed.receiver.stop();
   }
   assert.equal(codec.slabs.available, available, 'slabs given back');

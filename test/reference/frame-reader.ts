@@ -10,7 +10,7 @@ export interface ReaderOptions {
   masked: boolean;
   /** RFC 7692 §6: RSV1 may stand on the first frame of a message, whose payload then is no text yet. */
   rsv1: boolean;
-  /** §10.4: the most bytes a message may have; without it, what 32 bits can tell. */
+  /** §10.4: the most bytes an uncompressed message may have; without it, what 32 bits can tell. */
   limit?: number;
 }
 
@@ -36,7 +36,7 @@ export interface Reading {
 export function readFrames(bytes: Uint8Array, { masked, rsv1, limit = 0xffff_ffff }: ReaderOptions): Reading {
   const frames: ReadFrame[] = [];
   // The message in fragments: its bytes so far; whether it is text to be judged, and how far that text has come.
-  let fragmented: { size: bigint; text: Utf8Reference | undefined } | undefined;
+  let fragmented: { size: bigint; text: Utf8Reference | undefined; compressed: boolean } | undefined;
   let start = 0;
   for (;;) {
     const stop = (error?: string): Reading => ({ frames, error, consumed: start });
@@ -70,8 +70,11 @@ export function readFrames(bytes: Uint8Array, { masked, rsv1, limit = 0xffff_fff
 
     const headerLength = 2 + lengthOctets + (masked ? 4 : 0);
     if (available < headerLength) return stop();
-    if (!isControl && (startsMessage ? 0n : fragmented!.size) + length > BigInt(limit)) {
-      return stop('messageTooLarge');
+    const compressed = startsMessage ? reserved !== 0 : (fragmented?.compressed ?? false);
+    if (!isControl) {
+      // A compressed message's size is not told by its frames; their lengths must be told by 32 bits all the same.
+      const size = compressed ? length : (startsMessage ? 0n : fragmented!.size) + length;
+      if (size > BigInt(compressed ? 0xffff_ffff : limit)) return stop('messageTooLarge');
     }
     const key = masked ? [0, 1, 2, 3].map((i) => at(2 + lengthOctets + i)) : [0, 0, 0, 0];
     const payloadStart = start + headerLength;
@@ -81,7 +84,9 @@ export function readFrames(bytes: Uint8Array, { masked, rsv1, limit = 0xffff_fff
     const payload = Buffer.from(mask(bytes.subarray(payloadStart, payloadStart + present), key, 0));
 
     const isText = opcode === 1 && reserved === 0;
-    const message = startsMessage ? { size: 0n, text: isText ? new Utf8Reference() : undefined } : fragmented;
+    const message = startsMessage
+      ? { size: 0n, text: isText ? new Utf8Reference() : undefined, compressed }
+      : fragmented;
     const text = isControl ? undefined : message?.text;
     if (text !== undefined) {
       for (const byte of payload) if (!text.push(byte)) return stop('invalidUtf8');
