@@ -29,7 +29,7 @@ export const workload: Workload = {
   round: { milliseconds: 150 },
   cases: [
     {
-      label: 'text 200 B, parsed',
+      label: 'text 200 B parsed',
       long: true,
       byteLength: BYTES,
       messagesPerStep: 1,

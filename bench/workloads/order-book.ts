@@ -15,7 +15,7 @@ export const workload: Workload = {
   round: { steps: 20_000 },
   cases: [
     {
-      label: 'bursts, 20 000/s',
+      label: 'bursts of 200',
       byteLength: 200,
       messagesPerStep: 1,
       serve(peer) {

@@ -28,7 +28,7 @@ export const workload: Workload = {
   warmUp: { messages: 100, milliseconds: 500 },
   cases: [
     {
-      label: 'under a feed, 20 000/s',
+      label: 'under that feed',
       byteLength: ORDER,
       messagesPerStep: 1,
       serve(peer) {
