@@ -16,11 +16,10 @@ import {
 } from '../../src/index.js';
 import { turns } from '../server/scripted-server.js';
 
-/** What a stalled link is given: short, because nearly every stall waits for one of them. */
-const HANDSHAKE_TIMEOUT = 1_000;
-const CLOSE_TIMEOUT = 300;
-/** ms without an end after which the user closes. */
-const PATIENCE = 500;
+/** ms for a link that says nothing any more: short, because every stall waits for one of them. */
+const IMPATIENCE = { handshakeTimeout: 1_000, closeTimeout: 300, patience: 500 };
+/** For everything else: what is waited for so long has been overheard. */
+const PATIENCE = { handshakeTimeout: 10_000, closeTimeout: 10_000, patience: 10_000 };
 
 export const MESSAGES: readonly (string | Buffer)[] = [
   'ä text',
@@ -47,15 +46,16 @@ export function answerInFragments(socket: WebSocket): void {
   });
 }
 
-export async function converse(url: string, options: ConnectOptions): Promise<Told> {
+/** `mayStall`: the link may fall silent, and then the user closes after a while. */
+export async function converse(url: string, options: ConnectOptions, mayStall: boolean): Promise<Told> {
+  const { patience: untilClosing, ...timeouts } = mayStall ? IMPATIENCE : PATIENCE;
   const closes: CloseInfo[] = [];
   let connection: Connection;
   try {
     connection = await settles(
       'connect()',
       connect(url, {
-        handshakeTimeout: HANDSHAKE_TIMEOUT,
-        closeTimeout: CLOSE_TIMEOUT,
+        ...timeouts,
         ...options,
         onClose: (info) => void closes.push(info),
       }),
@@ -70,7 +70,7 @@ export async function converse(url: string, options: ConnectOptions): Promise<To
 
   const received: (string | Buffer)[] = [];
   const waits = new Map<string, Promise<unknown>>();
-  const patience = setTimeout(() => void connection.close(), PATIENCE);
+  const patience = setTimeout(() => void connection.close(), untilClosing);
   const messages = connection.iterate({ preventClose: true });
   let next: ReturnType<typeof messages.next> | undefined;
   const waitFor = <T>(what: string, promise: Promise<T>): Promise<T> => {
@@ -128,7 +128,7 @@ export async function converse(url: string, options: ConnectOptions): Promise<To
 async function settles<T>(what: string, promise: Promise<T>): Promise<T> {
   let guard: NodeJS.Timeout | undefined;
   const never = new Promise<never>((_, reject) => {
-    guard = setTimeout(() => reject(new assert.AssertionError({ message: `${what} never settled` })), 15_000);
+    guard = setTimeout(() => reject(new assert.AssertionError({ message: `${what} never settled` })), 30_000);
   });
   try {
     return await Promise.race([promise, never]);
