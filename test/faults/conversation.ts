@@ -46,6 +46,17 @@ export function answerInFragments(socket: WebSocket): void {
   });
 }
 
+/** A source that hangs when no Pong comes any more: only the connection's end ends the wait for it. */
+async function* chunks(connection: Connection): AsyncGenerator<string> {
+  yield 'in ';
+  await new Promise<void>((resolve) => {
+    connection.onPong = () => resolve();
+    void connection.ping('go on');
+  });
+  yield 'frag';
+  yield 'ments';
+}
+
 /** `mayStall`: the link may fall silent, and then the user closes after a while. */
 export async function converse(url: string, options: ConnectOptions, mayStall: boolean): Promise<Told> {
   const { patience: untilClosing, ...timeouts } = mayStall ? IMPATIENCE : PATIENCE;
@@ -92,7 +103,7 @@ export async function converse(url: string, options: ConnectOptions, mayStall: b
     }
     await waitFor('ping()', connection.ping('are you there?'));
     void waitFor('ping() without an await', connection.ping());
-    await waitFor('sendStream()', connection.sendStream(['in ', 'frag', 'ments']));
+    await waitFor('sendStream()', connection.sendStream(chunks(connection)));
     await receive();
     await waitFor('close()', connection.close(1000, 'bye'));
   } catch (error) {
