@@ -202,7 +202,10 @@ class Opening {
     } catch (thrown) {
       // A stream of the user's that throws where it should call back.
       this.#lose(thrown as Error);
+      return;
     }
+    // The end came in that moment, and is not told twice.
+    if (transport.socket.readableEnded) Opening.#transportHandlers.onEnd(this);
   }
 
   static readonly #transportHandlers: TransportHandlers<Opening> = {

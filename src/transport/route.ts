@@ -15,7 +15,7 @@ import type { CreateConnection } from './foreign-stream.js';
 import type { HttpProxy, TunnelAnswer } from './proxy-tunnel.js';
 import { applySocketOptions, type SocketOptions } from './socket-options.js';
 import type { TlsFailure, TlsOptions, TlsReport } from './tls-client.js';
-import { type Target, Transport, type TransportHandlers } from './transport.js';
+import { hasEnded, type Target, Transport, type TransportHandlers } from './transport.js';
 
 export interface RouteOptions {
   socket?: SocketOptions;
@@ -236,7 +236,7 @@ export class Route {
       const { tls } = this.#options;
       Transport.secure(stream, this.#target, tls, Route.#handlers, this as Route, progress).then(
         (transport) => this.#use(transport),
-        (error) => reject(stream.destroyed ? this.loss(error) : error),
+        (error) => reject(hasEnded(stream) ? this.loss(error) : error),
       );
     });
   }

@@ -123,7 +123,7 @@ export class Transport {
     transport.serve(handlers, owner);
     transport.#progress = progress;
     const tls = await tlsClient(target, options);
-    if (stream.destroyed) throw stream.errored ?? new Error('the stream was closed');
+    if (hasEnded(stream)) throw stream.errored ?? new Error('the stream was closed');
     transport.#tls = tls;
     const socket = tls.connect({ socket: stream, host: target.host, port: target.port });
     transport.#copyFrom(socket);
@@ -321,6 +321,11 @@ export class Transport {
     this.#stream?.destroy();
     if (this.#copies) setImmediate(() => this.#gone());
   }
+}
+
+/** Nothing will be read from it. */
+export function hasEnded(stream: Duplex): boolean {
+  return stream.destroyed || stream.readableEnded;
 }
 
 /** Loaded when first needed: plain connections do without. Kept, because even asking for it again costs time. */

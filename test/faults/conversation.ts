@@ -16,11 +16,10 @@ import {
 } from '../../src/index.js';
 import { turns } from '../server/scripted-server.js';
 
-/** What a stalled link is given: short, because nearly every stall waits for one of them. */
-const HANDSHAKE_TIMEOUT = 1_000;
-const CLOSE_TIMEOUT = 300;
-/** ms without an end after which the user closes. */
-const PATIENCE = 500;
+/** ms for a link that says nothing any more: short, because every stall waits for one of them. */
+const IMPATIENCE = { handshakeTimeout: 1_000, closeTimeout: 300, patience: 500 };
+/** For everything else: what is waited for so long has been overheard. */
+const PATIENCE = { handshakeTimeout: 10_000, closeTimeout: 10_000, patience: 10_000 };
 
 export const MESSAGES: readonly (string | Buffer)[] = [
   'ä text',
@@ -47,15 +46,27 @@ export function answerInFragments(socket: WebSocket): void {
   });
 }
 
-export async function converse(url: string, options: ConnectOptions): Promise<Told> {
+/** A source that hangs when no Pong comes any more: only the connection's end ends the wait for it. */
+async function* chunks(connection: Connection): AsyncGenerator<string> {
+  yield 'in ';
+  await new Promise<void>((resolve) => {
+    connection.onPong = () => resolve();
+    void connection.ping('go on');
+  });
+  yield 'frag';
+  yield 'ments';
+}
+
+/** `mayStall`: the link may fall silent, and then the user closes after a while. */
+export async function converse(url: string, options: ConnectOptions, mayStall: boolean): Promise<Told> {
+  const { patience: untilClosing, ...timeouts } = mayStall ? IMPATIENCE : PATIENCE;
   const closes: CloseInfo[] = [];
   let connection: Connection;
   try {
     connection = await settles(
       'connect()',
       connect(url, {
-        handshakeTimeout: HANDSHAKE_TIMEOUT,
-        closeTimeout: CLOSE_TIMEOUT,
+        ...timeouts,
         ...options,
         onClose: (info) => void closes.push(info),
       }),
@@ -70,7 +81,7 @@ export async function converse(url: string, options: ConnectOptions): Promise<To
 
   const received: (string | Buffer)[] = [];
   const waits = new Map<string, Promise<unknown>>();
-  const patience = setTimeout(() => void connection.close(), PATIENCE);
+  const patience = setTimeout(() => void connection.close(), untilClosing);
   const messages = connection.iterate({ preventClose: true });
   let next: ReturnType<typeof messages.next> | undefined;
   const waitFor = <T>(what: string, promise: Promise<T>): Promise<T> => {
@@ -92,7 +103,7 @@ export async function converse(url: string, options: ConnectOptions): Promise<To
     }
     await waitFor('ping()', connection.ping('are you there?'));
     void waitFor('ping() without an await', connection.ping());
-    await waitFor('sendStream()', connection.sendStream(['in ', 'frag', 'ments']));
+    await waitFor('sendStream()', connection.sendStream(chunks(connection)));
     await receive();
     await waitFor('close()', connection.close(1000, 'bye'));
   } catch (error) {
@@ -128,7 +139,7 @@ export async function converse(url: string, options: ConnectOptions): Promise<To
 async function settles<T>(what: string, promise: Promise<T>): Promise<T> {
   let guard: NodeJS.Timeout | undefined;
   const never = new Promise<never>((_, reject) => {
-    guard = setTimeout(() => reject(new assert.AssertionError({ message: `${what} never settled` })), 15_000);
+    guard = setTimeout(() => reject(new assert.AssertionError({ message: `${what} never settled` })), 30_000);
   });
   try {
     return await Promise.race([promise, never]);

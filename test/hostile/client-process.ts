@@ -71,7 +71,7 @@ async function run({
       });
       open.push(connection);
       if (act === 'pause') connection.pause();
-      if (act === 'send') void sendUntilFull(connection);
+      if (act === 'send') void sendTooMuch(connection);
       const { code, wasClean, error } = await connection.closed;
       measured.ended.push({ code, wasClean, error: error?.code });
     } catch (error) {
@@ -102,15 +102,14 @@ async function run({
   return measured;
 }
 
-/** As an application that heeds nothing: until it is told that there is no more room. */
-async function sendUntilFull(connection: Connection): Promise<void> {
+/** As an application that heeds nothing: 100 MB, whatever it is told. */
+async function sendTooMuch(connection: Connection): Promise<void> {
   const chunk = Buffer.alloc(10_000);
-  for (;;) {
+  for (let left = 10_000; left > 0 && connection.readyState === 1; left--) {
     try {
       connection.send(chunk);
     } catch {
-      await wait(5);
-      if (connection.readyState === 3) return;
+      await wait(1);
     }
   }
 }

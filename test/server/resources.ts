@@ -1,5 +1,6 @@
-/** What keeps a process alive, counted before and after. */
+/** What keeps a process alive, and what connections hold of linear memory, counted before and after. */
 import assert from 'node:assert/strict';
+import { sharedCodec } from '../../src/codec/codec.js';
 import { turns } from './scripted-server.js';
 
 const KINDS = new Set([
@@ -13,11 +14,17 @@ const KINDS = new Set([
   'ShutdownWrap',
 ]);
 
+/** No connection has been made yet. */
+const { slabs, sendBlocks } = sharedCodec();
+const free = { slabs: slabs.available, sendBlocks: sendBlocks.available };
+
 function open(): string[] {
-  return process
-    .getActiveResourcesInfo()
-    .filter((kind) => KINDS.has(kind))
-    .sort();
+  const held = [
+    ...Array<string>(free.slabs - slabs.available).fill('a slab'),
+    ...Array<string>(free.sendBlocks - sendBlocks.available).fill('a send block'),
+  ];
+  const handles = process.getActiveResourcesInfo().filter((kind) => KINDS.has(kind));
+  return [...handles.sort(), ...held];
 }
 
 /** What of `now` was not there before. */
