@@ -1,8 +1,8 @@
 // The map of linear memory. `src/codec/layout.ts` mirrors it; test/codec/layout.test.ts compares the two.
 // The memory is fixed: growing it would detach every view, and with it the buffer a socket reads into.
 
-/** Memory in pages of 64 KiB (229 MiB). Pages that were never touched cost address space only. */
-export const MEMORY_PAGES: u32 = 3662;
+/** Memory in pages of 64 KiB (197 MiB). Pages that were never touched cost address space only. */
+export const MEMORY_PAGES: u32 = 3150;
 
 /** What `readFrames` returns besides its result: one i32 per `Register`. */
 export const REGISTERS: u32 = 0x400;
@@ -59,11 +59,12 @@ export const WORKSPACE_SIZE: u32 = 0x18000;
 
 /**
  * History of connections that inflate with context takeover, and room for what is inflated next: 4 096 of them. Every
- * 16 KiB of output the last 32 slide to a block's start. Blocks of 40 KiB make messages 2–4 % slower, of 64 and 128 no
- * more than 2 % faster; a connection that has received more than a block keeps all of it resident.
+ * 8 KiB of output the last 32 slide to a block's start. Blocks of 48 KiB make messages 2–5 % faster, of 64 and 128 no
+ * more than 2 % beyond that; but a connection that has received more than a block keeps all of it resident (bench:
+ * compressed-fleet).
  */
 export const WINDOWS: u32 = WORKSPACE + WORKSPACE_SIZE;
-export const WINDOW_BLOCK_SIZE: u32 = 0xc000;
+export const WINDOW_BLOCK_SIZE: u32 = 0xa000;
 export const WINDOW_COUNT: u32 = 4096;
 
 /**

@@ -127,7 +127,9 @@ class Opening {
     };
     checkRoute(options);
     this.#deflate = checkDeflateOptions(options.perMessageDeflate);
-    this.#deflateIsOffered = this.#deflate !== undefined && this.#codec.windows.available > 0;
+    const { windows } = this.#codec;
+    const needsWindow = !this.#deflate?.serverNoContextTakeover;
+    this.#deflateIsOffered = this.#deflate !== undefined && (!needsWindow || windows.available > 0);
     this.#request = this.#requestOf(url, options);
     this.#route = this.#routeTo(this.#request, options);
     this.#told = options;

@@ -201,7 +201,7 @@ export const suites = [
   await feed(160, 400),
   await feed(470, 400),
   await feed(750, 200),
-  await feed(4_200, 40),
+  await feed(3_300, 40),
   stream('JSON', Buffer.from(snapshots(8).messages.join(''))),
   stream('text', prose(LONG)),
 ];

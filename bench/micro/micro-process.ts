@@ -1,12 +1,14 @@
 /** The codec's operations against their JavaScript and native counterparts, by benny, in a process of its own. */
 import { add, configure, cycle, suite as run } from 'benny';
 import { answer } from '../harness/answer.js';
+import { suites as deflate } from './deflate.js';
 import { suites as header } from './header.js';
+import { suites as inflate } from './inflate.js';
 import { suites as mask } from './mask.js';
 import type { MicroSuite } from './suite.js';
 import { suites as utf8 } from './utf8.js';
 
-const suites: MicroSuite[] = [...header, ...mask, ...utf8];
+const suites: MicroSuite[] = [...header, ...mask, ...utf8, ...inflate, ...deflate];
 
 export interface MicroRow {
   suite: string;

@@ -104,8 +104,8 @@ export class Inflater {
   #parked: Buffer | undefined;
 
   /**
-   * @param window a block of `codec.windows`, taken before compression was offered (0, none left, means: do not
-   *   offer it). The inflater owns it from now on; without takeover it goes back at once.
+   * @param window a block of `codec.windows`, taken before compression was offered (0, none left, means: offer it only
+   *   without takeover). The inflater owns it from now on; without takeover it goes back at once.
    * @param overflow is used only for messages in pieces and for large ones. It is empty when a message begins; after
    *   one that ended in it (`buffer` is not linear memory) whoever handed it in clears it.
    */
@@ -121,7 +121,7 @@ export class Inflater {
     this.#out = this.#base;
     this.#start = this.#base;
     if (!options.takeover) {
-      codec.windows.give(window);
+      if (window !== 0) codec.windows.give(window);
       this.#released = true;
     }
     warmUpInflater(codec);

@@ -3,7 +3,7 @@
  * All in bytes; addresses are offsets into the memory.
  */
 
-export const MEMORY_PAGES = 3662;
+export const MEMORY_PAGES = 3150;
 
 export const REGISTERS = 0x400;
 export const MASKING_KEYS = 0x1000;
@@ -37,7 +37,7 @@ export const WORKSPACE = INFLATE_INPUT + INFLATE_INPUT_SIZE;
 export const WORKSPACE_SIZE = 0x18000;
 
 export const WINDOWS = WORKSPACE + WORKSPACE_SIZE;
-export const WINDOW_BLOCK_SIZE = 0xc000;
+export const WINDOW_BLOCK_SIZE = 0xa000;
 export const WINDOW_COUNT = 4096;
 
 export const DEFLATE_BLOCKS = WINDOWS + WINDOW_BLOCK_SIZE * WINDOW_COUNT;

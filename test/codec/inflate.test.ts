@@ -84,6 +84,18 @@ describe('in pieces', () => {
     }
   });
 
+  test('the longest codes, for as many bits as a turn of the decoder may take: cut at every byte', () => {
+    // Two literals of 10 bits, a length of 15 + 5, a distance of 15 + 9, nine times over at all places in a byte.
+    const stream = Buffer.from(
+      'edf5d19624499224c97e6b9e432c6a1e0fd5b3ffff82ff712f00128b9a4756cfbeddfb1f00fffdf7fff7ff3f00fbefbf' +
+        'ff5fffff45d87ffffdfff9ff4fc4fefbefffb7ff7f33f6df7fff7ffdff23b2fffefbffe5ff5f95fdf7dfff1fffffccec' +
+        'bffffe7ff7ff7767fffdf7ffb7ff3f440b',
+      'hex',
+    );
+    assert.equal(compareInflated(stream), 'complete');
+    for (let end = 0; end < stream.length; end++) compareInflated(stream.subarray(0, end), { pieces: [end] });
+  });
+
   test('other messages between two pieces: the tables are made again', () => {
     for (const sample of samples) {
       const how = { pieces: [1, 2, 3], disturbed: true };

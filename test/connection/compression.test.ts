@@ -25,6 +25,17 @@ async function givesAllBack(body: () => Promise<void>): Promise<void> {
   await until(() => windows.available === before[0] && deflateBlocks.available === before[1]);
 }
 
+/** While all windows are taken. */
+async function withoutWindows<T>(body: () => Promise<T>): Promise<T> {
+  const taken: number[] = [];
+  for (let window = windows.take(); window !== 0; window = windows.take()) taken.push(window);
+  try {
+    return await body();
+  } finally {
+    for (const window of taken.reverse()) windows.give(window);
+  }
+}
+
 const offerIn = (request: string): string | undefined =>
   /^sec-websocket-extensions: *(.+)$/im.exec(request)?.[1].trim();
 
@@ -79,16 +90,23 @@ describe('RFC 7692 §7.1: what is offered', () => {
     GUARD,
     async (t) => {
       const server = await answering(t);
-      const taken: number[] = [];
-      for (let window = windows.take(); window !== 0; window = windows.take()) taken.push(window);
-      const connection = await connect(server.url, { perMessageDeflate: true }).finally(() => {
-        for (const window of taken.reverse()) windows.give(window);
-      });
+      const connection = await withoutWindows(() => connect(server.url, { perMessageDeflate: true }));
       assert.equal(offerIn(server.peers[0].request), undefined);
       assert.deepEqual([connection.extensions, connection.handshake.notApplied], [[], ['perMessageDeflate']]);
       connection.terminate();
     },
   );
+
+  test('unless the server is asked to keep none: then none is needed here', GUARD, async (t) => {
+    const { available } = windows;
+    const server = await answering(t, 'permessage-deflate; server_no_context_takeover');
+    const perMessageDeflate = { serverNoContextTakeover: true };
+    const connection = await withoutWindows(() => connect(server.url, { perMessageDeflate }));
+    assert.deepEqual([connection.extensions.length, connection.handshake.notApplied], [1, []]);
+    connection.terminate();
+    await ended(connection);
+    assert.equal(windows.available, available);
+  });
 });
 
 describe('a window is held from the offer to the end, and then given back', () => {
