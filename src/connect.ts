@@ -7,6 +7,7 @@
 import { sharedCodec } from './codec/codec.js';
 import { Connection } from './connection.js';
 import { type FailedResponse, HandshakeError, HeartwireError, UsageError } from './errors.js';
+import { type HeartbeatOptions, type HeartbeatSettings, heartbeatSettings } from './heartbeat/settings.js';
 import type { ConnectionHandlers, ConnectionLimits } from './options.js';
 import { type OpeningRequest, openingRequest, verifyResponse } from './protocol/opening-handshake.js';
 import { type Response, ResponseReader } from './protocol/response-reader.js';
@@ -35,6 +36,8 @@ export interface ConnectOptions extends ConnectionHandlers, Partial<ConnectionLi
   /** Gives up connecting. Once the promise has settled it has no effect. */
   signal?: AbortSignal;
   socket?: SocketOptions;
+  /** Finds out that the link is dead while nothing is sent or received. Default: on, see `HeartbeatOptions`. */
+  heartbeat?: false | HeartbeatOptions;
   /** For `wss:`: `ca`, `cert`, `key`, `servername`, `rejectUnauthorized` and the rest of `tls.connect`. */
   tls?: TlsOptions;
   /**
@@ -74,6 +77,7 @@ class Opening {
   readonly #id = ++lastId;
   readonly #options: ConnectOptions;
   readonly #limits: ConnectionLimits;
+  readonly #heartbeat: HeartbeatSettings | undefined;
   readonly #handshakeTimeout: number;
   readonly #maxRedirects: number;
   readonly #codec = sharedCodec();
@@ -106,6 +110,7 @@ class Opening {
       maxBufferedAmount: amount('maxBufferedAmount', options.maxBufferedAmount, 16 * 1024 * 1024),
       closeTimeout: amount('closeTimeout', options.closeTimeout, 5_000, MAX_TIMEOUT),
     };
+    this.#heartbeat = heartbeatSettings(options.heartbeat);
     checkRoute(options);
     this.#request = openingRequest(url, options);
     this.#route = this.#routeTo(this.#request, options);
@@ -220,9 +225,11 @@ class Opening {
         protocol,
         extensions,
         handshake: this.#report(response),
+        socketOptions: this.#route.socketReport,
       },
       this.#limits,
       this.#options,
+      this.#heartbeat,
     );
     this.#opened = true;
     this.#answered(connection);
@@ -230,7 +237,7 @@ class Opening {
   }
 
   #report({ statusCode, headers }: Response): HandshakeReport {
-    const { timings, tls, proxy, attempts, notApplied } = this.#route;
+    const { timings, tls, proxy, attempts, socketReport } = this.#route;
     return {
       status: statusCode,
       headers,
@@ -239,7 +246,7 @@ class Opening {
       proxy,
       attempts,
       redirects: this.#redirects,
-      notApplied,
+      notApplied: socketReport.notApplied,
     };
   }
 

@@ -1,7 +1,10 @@
 /** What a connection tells of itself. */
 
 import type { ConnectionAttempt, HeartwireError } from './errors.js';
+import type { HeartbeatStats } from './heartbeat/heartbeat.js';
+import type { EventLoopLag } from './heartbeat/loop-lag.js';
 import type { Extension } from './protocol/extensions.js';
+import type { SocketReport } from './transport/socket-options.js';
 import type { TlsReport } from './transport/tls-client.js';
 
 /** How a connection ended. */
@@ -13,6 +16,11 @@ export interface CloseInfo {
   wasClean: boolean;
   /** What ended the connection, when it was not a Close frame. */
   error?: HeartwireError;
+  /**
+   * How well this process kept up until then: a server closes what does not answer it in time. Undefined where the
+   * connection had no heartbeat. Not enumerable, so that logs stay short.
+   */
+  readonly eventLoopLag?: EventLoopLag;
 }
 
 /** What the opening handshake told. Phases are in ms from the start of `connect()`. */
@@ -39,7 +47,7 @@ export interface HandshakeReport {
   readonly attempts: readonly ConnectionAttempt[];
   /** The redirects that were followed, in their order. */
   readonly redirects: readonly Redirect[];
-  /** Socket options that were asked for, and that this version of Node cannot set: `typeOfService`. */
+  /** Socket options that were asked for and could not be set: see `connection.socketOptions`. */
   readonly notApplied: readonly string[];
 }
 
@@ -58,9 +66,10 @@ export interface Established {
   protocol: string;
   extensions: readonly Extension[];
   handshake: HandshakeReport;
+  socketOptions: SocketReport;
 }
 
-export interface ConnectionStats {
+export interface ConnectionStats extends HeartbeatStats {
   readonly bytesReceived: number;
   readonly bytesSent: number;
   readonly pingsReceived: number;
@@ -70,4 +79,6 @@ export interface ConnectionStats {
   /** `performance.now()` of the last read and the last write. */
   readonly lastReceivedAt: number;
   readonly lastSentAt: number;
+  /** ms for which nothing has been read, because delivery is paused or nobody takes messages; 0 while we read. */
+  readonly pausedFor: number;
 }
