@@ -77,7 +77,7 @@ export interface SocketReport {
 interface NativeSocket {
   /** Beneath TLS. */
   readonly _parent?: NativeSocket;
-  setNoDelay?(on: boolean): number;
+  setNoDelay?: unknown;
   setKeepAlive?(on: boolean, initialDelay: number, interval?: number, count?: number): number;
   setTypeOfService?(value: number): number;
 }
@@ -89,51 +89,72 @@ const SETS_PROBES = Socket.prototype.setKeepAlive.length > 2;
 const PROBE_INTERVAL = 1;
 const PROBE_COUNT = 10;
 
-const USUAL: SocketReport = {
+const USUAL = {
   noDelay: true,
   keepAlive: { initialDelay: 30_000, interval: 1_000 * PROBE_INTERVAL, count: PROBE_COUNT },
   typeOfService: undefined,
   notApplied: [],
-};
+} satisfies SocketReport;
 
 /** Sets them, once the socket is connected: as options of `tls.connect` they are ignored on Node 20. */
 export function applySocketOptions(stream: Duplex, options: SocketOptions): SocketReport {
-  const { typeOfService, noDelay = true, keepAlive = {} } = options;
+  const { typeOfService } = options;
   const handle = (stream as unknown as { _handle?: NativeSocket | null })._handle;
   const native = handle?._parent ?? handle ?? {};
-  const notApplied: string[] = [];
+  const isTcp = stream instanceof Socket && native.setNoDelay !== undefined;
+  if (isTcp) stream.setNoDelay(options.noDelay ?? true);
 
+  const notApplied: string[] = [];
+  const keepAlive = isTcp ? applyKeepAlive(stream, native, options.keepAlive, notApplied) : undefined;
   const isMarked = typeOfService !== undefined && succeeds(() => native.setTypeOfService?.(typeOfService));
   if (typeOfService !== undefined && !isMarked) notApplied.push('typeOfService');
-  const isDelayed = succeeds(() => native.setNoDelay?.(noDelay));
-  if (options.noDelay !== undefined && !isDelayed) notApplied.push('noDelay');
-  const isKept = keepAlive !== false;
-  const { initialDelay, interval, count } = probes(keepAlive, notApplied);
-  const isKeepAliveSet = succeeds(() => native.setKeepAlive?.(isKept, initialDelay, interval, count));
-  if (options.keepAlive !== undefined && !isKeepAliveSet) notApplied.push('keepAlive');
-
-  const isUsual =
-    isDelayed && isKeepAliveSet && !isMarked && notApplied.length === 0 && options.noDelay !== false;
-  if (isUsual && options.keepAlive === undefined) return USUAL;
-  const kept = isKept && {
-    initialDelay: 1_000 * initialDelay,
-    interval: 1_000 * (interval ?? PROBE_INTERVAL),
-    count: count ?? PROBE_COUNT,
-  };
+  if (!isTcp) {
+    if (options.noDelay !== undefined) notApplied.push('noDelay');
+    if (options.keepAlive !== undefined) notApplied.push('keepAlive');
+  }
+  const isUsual = isTcp && keepAlive === USUAL.keepAlive && options.noDelay !== false;
+  if (isUsual && !isMarked && notApplied.length === 0) return USUAL;
   return {
-    noDelay: isDelayed ? noDelay : undefined,
-    keepAlive: isKeepAliveSet ? kept : undefined,
+    noDelay: isTcp ? (options.noDelay ?? true) : undefined,
+    keepAlive,
     typeOfService: isMarked ? typeOfService : undefined,
     notApplied,
   };
 }
 
+function applyKeepAlive(
+  socket: Socket,
+  native: NativeSocket,
+  wanted: SocketOptions['keepAlive'],
+  notApplied: string[],
+): SocketReport['keepAlive'] {
+  if (wanted === undefined) {
+    socket.setKeepAlive(true, USUAL.keepAlive.initialDelay);
+    return USUAL.keepAlive;
+  }
+  if (wanted === false) {
+    socket.setKeepAlive(false);
+    return false;
+  }
+  const { initialDelay, interval, count } = probes(wanted, notApplied);
+  socket.setKeepAlive(true, 1_000 * initialDelay, interval && 1_000 * interval, count);
+  // There are values that the system refuses, and Node does not say so: it is asked once more.
+  if (!succeeds(() => native.setKeepAlive?.(true, initialDelay, interval, count))) {
+    notApplied.push('keepAlive');
+    return undefined;
+  }
+  return {
+    initialDelay: 1_000 * initialDelay,
+    interval: 1_000 * (interval ?? PROBE_INTERVAL),
+    count: count ?? PROBE_COUNT,
+  };
+}
+
 /** As the system takes them: in s. */
 function probes(
-  keepAlive: NonNullable<SocketOptions['keepAlive']>,
+  keepAlive: { initialDelay?: number; interval?: number; count?: number },
   notApplied: string[],
 ): { initialDelay: number; interval?: number; count?: number } {
-  if (keepAlive === false) return { initialDelay: 0 };
   const initialDelay = Math.floor((keepAlive.initialDelay ?? 30_000) / 1_000);
   const interval = Math.floor((keepAlive.interval ?? 1_000 * PROBE_INTERVAL) / 1_000);
   const count = keepAlive.count ?? PROBE_COUNT;
