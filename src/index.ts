@@ -13,6 +13,7 @@ import {
   ProtocolError,
   UsageError,
 } from './errors.js';
+import { type VenueHeartbeat, venueHeartbeats } from './heartbeat/venues.js';
 import { Message } from './protocol/message.js';
 
 export type { ConnectOptions } from './connect.js';
@@ -55,6 +56,7 @@ const names = {
   ProtocolError,
   ConnectionLostError,
   HeartbeatTimeoutError,
+  venueHeartbeats,
 };
 
 export {
@@ -70,4 +72,6 @@ export {
   ProtocolError,
   ReadyState,
   UsageError,
+  type VenueHeartbeat,
+  venueHeartbeats,
 };

@@ -72,7 +72,9 @@ export class Heartbeat<Owner> implements Scheduled {
   #watchdog: Watchdog | undefined;
   /** The application's Pings. */
   readonly #others: OutstandingPings;
-  readonly #pings: PingSequence;
+  /** Made when there is a first Ping or Pong: most connections are busy, and never need one. */
+  #sequence: PingSequence | undefined;
+  readonly #tag: number;
   #requests = 0;
   #askedAt = 0;
   /** The reply to the last request is awaited. */
@@ -83,10 +85,6 @@ export class Heartbeat<Owner> implements Scheduled {
   #lastPongAt = 0;
   /** ms that the event loop had stood still, in all, when the last Ping was sent. */
   #stalledBefore = 0;
-  #late = 0;
-  #duplicate = 0;
-  #foreign = 0;
-  #unsolicited = 0;
 
   constructor(
     settings: HeartbeatSettings | undefined,
@@ -100,7 +98,7 @@ export class Heartbeat<Owner> implements Scheduled {
     this.#link = link;
     this.#owner = owner;
     this.#others = others;
-    this.#pings = new PingSequence(tag);
+    this.#tag = tag;
     this.#schedule = schedule;
   }
 
@@ -128,11 +126,11 @@ export class Heartbeat<Owner> implements Scheduled {
 
   stats(): HeartbeatStats {
     return {
-      heartbeatsSent: this.#pings.count + this.#requests,
-      pongsLate: this.#late,
-      pongsDuplicate: this.#duplicate,
-      pongsForeign: this.#foreign,
-      pongsUnsolicited: this.#unsolicited,
+      heartbeatsSent: (this.#sequence?.count ?? 0) + this.#requests,
+      pongsLate: this.#sequence?.late ?? 0,
+      pongsDuplicate: this.#sequence?.duplicate ?? 0,
+      pongsForeign: this.#sequence?.foreign ?? 0,
+      pongsUnsolicited: this.#sequence?.unsolicited ?? 0,
       lastPongAt: this.#lastPongAt,
       rtt: this.#rtt?.summary(),
       eventLoopLag: this.eventLoopLag,
@@ -201,6 +199,11 @@ export class Heartbeat<Owner> implements Scheduled {
     return true;
   }
 
+  get #pings(): PingSequence {
+    this.#sequence ??= new PingSequence(this.#tag);
+    return this.#sequence;
+  }
+
   /** What the timeout is now, in ms. */
   get #timeout(): number {
     const { floor, ceiling } = this.#settings!;
@@ -218,22 +221,23 @@ export class Heartbeat<Owner> implements Scheduled {
   /** A Pong has been read. `resumedAt`: when reading last went on after a pause. */
   pong(payload: Buffer, receivedAt: number, resumedAt: number): void {
     const others = this.#others;
-    const kind = this.#pings.answeredBy(payload);
+    const pings = this.#pings;
+    const kind = pings.answeredBy(payload);
     if (kind === PongKind.answer) {
       // A peer may answer only the latest of several Pings (RFC 6455 §5.5.3).
       others.answeredBefore(this.#askedAt, receivedAt);
       this.#answered(receivedAt, resumedAt, receivedAt - this.#askedAt);
     } else if (kind === PongKind.late) {
-      this.#late++;
+      pings.late++;
       this.#lastPongAt = receivedAt;
     } else if (kind === PongKind.duplicate) {
-      this.#duplicate++;
+      pings.duplicate++;
     } else if (others.answeredBy(payload, receivedAt)) {
       this.#answered(receivedAt, resumedAt, others.lastRoundTrip);
-    } else if (kind === PongKind.foreign || others.count > 0 || this.#pings.isOpen) {
-      this.#foreign++;
+    } else if (kind === PongKind.foreign || others.count > 0 || pings.isOpen) {
+      pings.foreign++;
     } else {
-      this.#unsolicited++;
+      pings.unsolicited++;
     }
   }
 

@@ -31,6 +31,12 @@ export class PingSequence {
   /** Bit n: the Ping before the last by n has been answered. */
   #answered = 0;
 
+  /** Pongs that were not what was waited for. */
+  late = 0;
+  duplicate = 0;
+  foreign = 0;
+  unsolicited = 0;
+
   constructor(tag: number) {
     this.#tag = tag >>> 0;
   }

@@ -41,6 +41,8 @@ import {
   type TlsOptions,
   type TlsReport,
   UsageError,
+  type VenueHeartbeat,
+  venueHeartbeats,
   type WaitOptions,
 } from 'heartwire';
 import { createConnection as dial } from 'node:net';
@@ -84,7 +86,10 @@ const beats: readonly (false | HeartbeatOptions)[] = [
   { mode: 'always', interval: 1_000, timeout: { floor: 100, ceiling: 500 }, maxPause: 60_000, application },
   { mode: 'listen', timeout: 5_000 },
   { application: asked },
+  venueHeartbeats.okx.heartbeat,
 ];
+const venues: readonly VenueHeartbeat[] = Object.values(venueHeartbeats);
+console.log(venues.map(({ date, note, rule, setup, source, venue, verified }) => [date, note, rule, setup, source, venue, verified]));
 const tls: TlsOptions = { ca: ['pem'], servername: 'localhost', rejectUnauthorized: true };
 const createConnection: CreateConnection = ({ host, port, secure, url }: ConnectionTarget) => {
   console.log(secure ? url.trim() : host.trim());
