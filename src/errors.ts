@@ -4,8 +4,8 @@
  */
 
 import type { EventLoopLag } from './heartbeat/loop-lag.js';
+import type { SilenceCause } from './heartbeat/report.js';
 import type { RttSummary } from './heartbeat/rtt.js';
-import type { SilenceCause } from './heartbeat/verdict.js';
 
 /** Of which connection, where and when. */
 export interface Circumstances {

@@ -13,7 +13,7 @@ import {
   ProtocolError,
   UsageError,
 } from './errors.js';
-import { type VenueHeartbeat, venueHeartbeats } from './heartbeat/venues.js';
+import { venueHeartbeats } from './heartbeat/venues.js';
 import { Message } from './protocol/message.js';
 
 export type { ConnectOptions } from './connect.js';
@@ -23,11 +23,11 @@ export type {
   HeartbeatPayload,
   MessagePattern,
 } from './heartbeat/application-heartbeat.js';
-export type { HeartbeatStats } from './heartbeat/heartbeat.js';
 export type { EventLoopLag } from './heartbeat/loop-lag.js';
+export type { HeartbeatStats, SilenceCause } from './heartbeat/report.js';
 export type { RttSummary } from './heartbeat/rtt.js';
 export type { HeartbeatOptions } from './heartbeat/settings.js';
-export type { SilenceCause } from './heartbeat/verdict.js';
+export type { VenueHeartbeat } from './heartbeat/venues.js';
 export type { MessageIterator } from './message-iterator.js';
 export type {
   ConnectionHandlers,
@@ -72,6 +72,5 @@ export {
   ProtocolError,
   ReadyState,
   UsageError,
-  type VenueHeartbeat,
   venueHeartbeats,
 };

@@ -1,8 +1,8 @@
 /** What a connection tells of itself. */
 
 import type { ConnectionAttempt, HeartwireError } from './errors.js';
-import type { HeartbeatStats } from './heartbeat/heartbeat.js';
 import type { EventLoopLag } from './heartbeat/loop-lag.js';
+import type { HeartbeatStats } from './heartbeat/report.js';
 import type { Extension } from './protocol/extensions.js';
 import type { SocketReport } from './transport/socket-options.js';
 import type { TlsReport } from './transport/tls-client.js';

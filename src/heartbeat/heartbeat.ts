@@ -10,7 +10,8 @@ import type { OutstandingPings } from '../protocol/outstanding-pings.js';
 import { type HeartbeatPayload, matches, payloadOf } from './application-heartbeat.js';
 import type { EventLoopLag } from './loop-lag.js';
 import { PingSequence, PongKind } from './ping-sequence.js';
-import { Rtt, type RttSummary } from './rtt.js';
+import type { HeartbeatStats } from './report.js';
+import { Rtt } from './rtt.js';
 import { type Schedule, type Scheduled, sharedSchedule } from './schedule.js';
 import type { HeartbeatSettings } from './settings.js';
 import { type Ports, type TcpQueue, tcpQueue } from './tcp-queue.js';
@@ -31,23 +32,6 @@ export interface HeartbeatLink<Owner> {
   onRtt(owner: Owner, roundTrip: number): void;
   /** The connection is to end at once. */
   fail(owner: Owner, error: ConnectionLostError): void;
-}
-
-/** Pings of a heartbeat and the Pongs that came, whoever asked for them. */
-export interface HeartbeatStats {
-  /** Pings, or requests of the application's, that the heartbeat has sent. */
-  readonly heartbeatsSent: number;
-  /** Pongs that answer a Ping before the latest; that answer one again; that answer none while one waits; and while none does. */
-  readonly pongsLate: number;
-  readonly pongsDuplicate: number;
-  readonly pongsForeign: number;
-  readonly pongsUnsolicited: number;
-  /** `performance.now()` of the last Pong, or reply, that answered; 0 when none has. */
-  readonly lastPongAt: number;
-  /** Undefined until there is one. */
-  readonly rtt: RttSummary | undefined;
-  /** Undefined where no connection of this thread has had a heartbeat. */
-  readonly eventLoopLag: EventLoopLag | undefined;
 }
 
 /** ms until a reply that found no room is tried again. */

@@ -1,17 +1,7 @@
 /** Why a link has fallen silent, as far as anybody here can know. */
 
+import type { SilenceCause } from './report.js';
 import type { TcpQueue } from './tcp-queue.js';
-
-export type SilenceCause =
-  /** The server's kernel does not acknowledge what we send. */
-  | 'link-dead'
-  /** Its kernel does; its program says nothing. */
-  | 'server-silent'
-  /** The same, and it has not answered a single Ping on this connection: it may ignore them. */
-  | 'never-answered'
-  /** The system does not tell, and our own event loop stood still for so long that it may be the reason. */
-  | 'own-stall'
-  | 'unknown';
 
 /** What the kernel says against a verdict, or for it. */
 export const Evidence = { silent: 0, dead: 1, unread: 2, underWay: 3 } as const;

@@ -104,7 +104,7 @@ const options: ConnectOptions = {
   maxRedirects: 2,
   signal: AbortSignal.timeout(1_000),
   socket,
-  heartbeat: beats[0],
+  heartbeat: beats[0] ?? false,
   tls,
   proxy: new URL('http://127.0.0.1:3128'),
 };
