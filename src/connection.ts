@@ -459,6 +459,7 @@ export class Connection implements ConnectionHandlers {
       sight.resumedAt = transport.resumedAt;
       sight.sent = outbound.sent;
       sight.queued = outbound.sent + outbound.buffered;
+      sight.taken = transport.taken;
     },
     ping: (connection, payload) => connection.#outbound.control(Opcode.ping, payload),
     send(connection, payload) {

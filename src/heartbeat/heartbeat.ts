@@ -14,7 +14,7 @@ import type { HeartbeatStats } from './report.js';
 import { Rtt } from './rtt.js';
 import { type Schedule, type Scheduled, sharedSchedule } from './schedule.js';
 import type { HeartbeatSettings } from './settings.js';
-import { type Ports, type TcpQueue, tcpQueue } from './tcp-queue.js';
+import { type Ports, tcpQueue } from './tcp-queue.js';
 import { causeOf, Evidence, explain, weigh } from './verdict.js';
 import { Action, type Sight, Watchdog } from './watchdog.js';
 
@@ -42,7 +42,7 @@ const LONG_STALL = 100;
 const RECENTLY = 1_000;
 
 /** One for all: it is written before it is read. */
-const sight: Sight = { lastReceivedAt: 0, pausedSince: 0, resumedAt: 0, sent: 0, queued: 0 };
+const sight: Sight = { lastReceivedAt: 0, pausedSince: 0, resumedAt: 0, sent: 0, queued: 0, taken: 0 };
 
 export class Heartbeat<Owner> implements Scheduled {
   dueAt = 0;
@@ -276,9 +276,7 @@ export class Heartbeat<Owner> implements Scheduled {
     if (watchdog === undefined) return;
     if (watchdog.isSilent(now, this.#look())) {
       const timeout = this.#timeout;
-      const ports = this.#link.ports(this.#owner);
-      const queue = ports === undefined ? undefined : tcpQueue(ports, now - timeout / 2);
-      const evidence = queue === undefined ? undefined : this.#weigh(queue, watchdog, now, timeout);
+      const evidence = this.#evidence(watchdog, now, timeout);
       if (evidence !== Evidence.unread && evidence !== Evidence.underWay) {
         this.#declareDead(now, evidence, timeout);
         return;
@@ -287,12 +285,15 @@ export class Heartbeat<Owner> implements Scheduled {
     this.#schedule.set(this, watchdog.dueAt);
   }
 
-  #weigh(queue: TcpQueue, watchdog: Watchdog, now: number, timeout: number): number {
-    const acknowledged = sight.sent - queue.unacknowledged;
-    const evidence = weigh(queue, acknowledged, watchdog.end);
+  /** The kernel's, where it can be had. */
+  #evidence(watchdog: Watchdog, now: number, timeout: number): number | undefined {
+    const ports = this.#link.ports(this.#owner);
+    const queue = ports && tcpQueue(ports, now - timeout / 2);
+    if (queue === undefined) return undefined;
+    const evidence = weigh(queue, sight.sent - queue.unacknowledged, watchdog.end);
     if (evidence === Evidence.unread) watchdog.withhold(now);
     if (evidence !== Evidence.underWay) return evidence;
-    if (watchdog.isUnderWay(now, acknowledged, timeout)) return evidence;
+    if (watchdog.isUnderWay(now, sight.taken - queue.unacknowledged, timeout)) return evidence;
     return queue.windowClosed ? Evidence.silent : Evidence.dead;
   }
 

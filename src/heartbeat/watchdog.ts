@@ -15,6 +15,8 @@ export interface Sight {
   /** Bytes handed to the kernel since the beginning, and those together with what waits here. */
   sent: number;
   queued: number;
+  /** Bytes on the wire, TLS included, that the kernel has taken; 0 where that is not known. */
+  taken: number;
 }
 
 export const Action = {
@@ -45,9 +47,11 @@ export class Watchdog {
   #putOff = false;
   /** When the link last gave a sign of life, as of the deadline. */
   #provedAt = 0;
-  /** Where the Ping ends in the stream of bytes sent, and how far that stream had come when last looked. */
+  /** Where the Ping ends in the stream of bytes sent. */
   #end = 0;
-  #sent = 0;
+  /** Much waits in front of it; and what of that the kernel had taken when last looked. */
+  #isBehind = false;
+  #taken = 0;
   #acknowledged = 0;
   /** Nothing could be sent, because too much waits: that it leaves is awaited, and then asked. */
   #stuck = false;
@@ -82,11 +86,11 @@ export class Watchdog {
     this.#stuck = false;
     this.#putOff = false;
     this.#end = sight.queued;
-    this.#sent = sight.sent;
+    this.#isBehind = sight.queued - sight.sent > BACKLOG;
+    this.#taken = takenOf(sight);
     this.#acknowledged = -1;
     this.#deadline = now + timeout;
-    // It may have been answered long before, and the next one be due.
-    this.dueAt = now + Math.min(timeout, this.#settings.interval);
+    this.#lookAgain(now);
   }
 
   /** There was no room, or a message is unfinished. */
@@ -112,8 +116,8 @@ export class Watchdog {
   }
 
   /**
-   * The Ping has not come to the peer yet: its kernel has acknowledged the stream of bytes sent up to `acknowledged`.
-   * False when that is no progress.
+   * The Ping has not come to the peer yet: its kernel has acknowledged so many bytes, on the wire. False when that is
+   * no progress.
    */
   isUnderWay(now: number, acknowledged: number, timeout: number): boolean {
     if (acknowledged <= this.#acknowledged) return false;
@@ -151,10 +155,12 @@ export class Watchdog {
     }
     // Reading was paused meanwhile: the deadline starts anew.
     if (sight.resumedAt > this.#askedAt) this.#deadline = Math.max(this.#deadline, sight.resumedAt + timeout);
-    if (now < this.#deadline) return this.#sleep(this.#deadline);
+    if (now < this.#deadline) return this.#lookAgain(now);
     // What is in front of the Ping leaves only as the peer acknowledges what left before: that is a sign of life.
-    const isMoving = this.#end - this.#sent > BACKLOG && sight.sent > this.#sent;
-    this.#sent = sight.sent;
+    const taken = takenOf(sight);
+    const isMoving = this.#isBehind && taken > this.#taken;
+    this.#isBehind = sight.sent < this.#end;
+    this.#taken = taken;
     return isMoving ? this.#sleep(now + timeout) : this.#expire(now, ranUntil, sight);
   }
 
@@ -180,11 +186,21 @@ export class Watchdog {
     return Action.poll;
   }
 
+  /** The answer may come long before the deadline, and the next Ping be due. */
+  #lookAgain(now: number): number {
+    this.dueAt = Math.min(this.#deadline, now + this.#settings.interval);
+    return Action.none;
+  }
+
   #sleep(until: number): number {
     this.#deadline = until;
     this.dueAt = until;
     return Action.none;
   }
+}
+
+function takenOf({ sent, taken }: Sight): number {
+  return taken > 0 ? taken : sent;
 }
 
 /** What was read before a pause tells nothing of the time after it, and nothing has been missed since. */

@@ -58,6 +58,15 @@ const NOBODY: TransportHandlers<undefined> = {
   onClosed() {},
 };
 
+/** The native side of a socket. */
+interface NativeStream {
+  /** Beneath TLS. */
+  readonly _parent?: NativeStream;
+  /** Bytes given to it, and those of them that the kernel has not taken. */
+  readonly bytesWritten?: number;
+  readonly writeQueueSize?: number;
+}
+
 /** The other end of the socket. */
 interface Remote {
   readonly address?: string;
@@ -311,6 +320,13 @@ export class Transport {
   get ports(): { local: number; remote: number } | undefined {
     const { localPort: local, remotePort: remote } = this.#stream as Partial<Socket>;
     return local === undefined || remote === undefined ? undefined : { local, remote };
+  }
+
+  /** Bytes that the kernel has taken, those of TLS included; 0 where that is not known. */
+  get taken(): number {
+    const handle = (this.#stream as unknown as { _handle?: NativeStream | null })._handle;
+    const { bytesWritten = 0, writeQueueSize = 0 } = handle?._parent ?? handle ?? {};
+    return bytesWritten - writeQueueSize;
   }
 
   /** Closes it, whatever it has come to. */

@@ -235,6 +235,26 @@ describe('a verdict', () => {
     );
   });
 
+  test('property: so is one whose last answer came later than the next ping would have been due', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 4_900 }),
+        fc.constantFrom('idle' as const, 'always' as const),
+        (after, mode) => {
+          const link = new FakeLink({ mode, interval: 1_000, timeout: 5_000 });
+          let pings = 0;
+          link.onPing = (payload) => {
+            if (++pings <= 2) link.arrives(after, payload);
+          };
+          link.clock.pass(30_000);
+          const last = link.lastReceivedAt - link.start;
+          assert.ok(last > 0 && link.failure !== undefined);
+          assert.ok(link.failedAt <= last + 6_030, `${link.failedAt}, last ${last}`);
+        },
+      ),
+    );
+  });
+
   test('time in which this thread did not run is not counted: a Pong that comes just after counts', () => {
     const link = new FakeLink(SECOND).answering(1);
     link.clock.pass(2_500);

@@ -158,7 +158,7 @@ for (const { over, tls } of TRANSPORTS) {
     });
 
     test('stalls of the event loop, with the Pong in the kernel, are no verdict', async (t) => {
-      const heartbeat = { interval: 60, timeout: 80, mode: 'always' } as const;
+      const heartbeat = { interval: 60, timeout: 180, mode: 'always' } as const;
       const server = await scriptedServer({
         tls,
         onConnection: (peer) => answerPings(peer, (payload) => void peer.write(pong(payload))),

@@ -25,11 +25,11 @@ async function connections(
     Array.from({ length: count }, (_, i) =>
       connect(url, {
         tls,
-        // Both modes, and both deadlines: that of a Ping, and that of silence.
+        // The timeout is long for a server on a busy machine, and short for the stalls below.
         heartbeat:
           i % 2 === 0
-            ? { mode: 'always', interval: 50, timeout: 60 + i }
-            : { mode: 'idle', interval: 40 + i, timeout: 60 },
+            ? { mode: 'always', interval: 100, timeout: 400 + 5 * i }
+            : { mode: 'idle', interval: 80 + 5 * i, timeout: 400 },
         onMessage: (message) => onMessage(message.text()),
       }),
     ),
@@ -48,26 +48,26 @@ for (const { over, tls } of TRANSPORTS) {
         stall(Number(text));
       });
       const alive = (): number => all.filter(({ readyState }) => readyState === 1).length;
-      for (const ms of [120, 200, 350, 700, 130, 2_000]) {
-        await delay(70);
+      for (const ms of [500, 650, 1_500]) {
+        await delay(130);
         // In the callback of one message, of several in a row,
         all[0].send(`${ms}`);
-        await delay(70);
+        await delay(130);
         for (const connection of all.slice(1, 4)) connection.send(`${ms / 4}`);
-        await delay(70);
+        await delay(130);
         // in a check phase, in a timer, and in a tick.
         await new Promise<void>((resolve) => setImmediate(() => resolve(stall(ms))));
-        await delay(70);
+        await delay(130);
         stall(ms / 2);
-        await delay(45);
+        await delay(95);
         process.nextTick(() => stall(ms));
         assert.equal(alive(), 20, `after stalls of ${ms} ms`);
       }
       await delay(300);
       assert.equal(alive(), 20);
-      assert.equal(stalls, 6 * 4);
+      assert.equal(stalls, 3 * 4);
       const { longest } = all[0].stats().eventLoopLag!;
-      assert.ok(longest > 1_800, `${longest}`);
+      assert.ok(longest > 1_300, `${longest}`);
     });
 
     test('a server that is stopped: its kernel acknowledges, it says nothing', async (t) => {
