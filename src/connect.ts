@@ -7,6 +7,7 @@
 import { sharedCodec } from './codec/codec.js';
 import { Connection } from './connection.js';
 import { type FailedResponse, HandshakeError, HeartwireError, UsageError } from './errors.js';
+import { type HeartbeatOptions, type HeartbeatSettings, heartbeatSettings } from './heartbeat/settings.js';
 import type { ConnectionHandlers, ConnectionLimits } from './options.js';
 import { formatExtensions } from './protocol/extensions.js';
 import { type OpeningRequest, openingRequest, verifyResponse } from './protocol/opening-handshake.js';
@@ -42,6 +43,8 @@ export interface ConnectOptions extends ConnectionHandlers, Partial<ConnectionLi
   /** Gives up connecting. Once the promise has settled it has no effect. */
   signal?: AbortSignal;
   socket?: SocketOptions;
+  /** Finds out that the link is dead while nothing is sent or received. Default: on, see `HeartbeatOptions`. */
+  heartbeat?: false | HeartbeatOptions;
   /** For `wss:`: `ca`, `cert`, `key`, `servername`, `rejectUnauthorized` and the rest of `tls.connect`. */
   tls?: TlsOptions;
   /**
@@ -88,6 +91,7 @@ class Opening {
   readonly #id = ++lastId;
   readonly #options: ConnectOptions;
   readonly #limits: ConnectionLimits;
+  readonly #heartbeat: HeartbeatSettings | undefined;
   readonly #handshakeTimeout: number;
   readonly #maxRedirects: number;
   readonly #codec = sharedCodec();
@@ -125,6 +129,7 @@ class Opening {
       maxBufferedAmount: amount('maxBufferedAmount', options.maxBufferedAmount, 16 * 1024 * 1024),
       closeTimeout: amount('closeTimeout', options.closeTimeout, 5_000, MAX_TIMEOUT),
     };
+    this.#heartbeat = heartbeatSettings(options.heartbeat);
     checkRoute(options);
     this.#deflate = checkDeflateOptions(options.perMessageDeflate);
     const { windows } = this.#codec;
@@ -266,9 +271,11 @@ class Opening {
         window: this.#window,
         threshold: this.#deflate?.threshold ?? DEFAULT_THRESHOLD,
         handshake: this.#report(response),
+        socketOptions: this.#route.socketReport,
       },
       this.#limits,
       this.#options,
+      this.#heartbeat,
     );
     if (deflate !== undefined) this.#window = 0;
     this.#opened = true;
@@ -277,7 +284,7 @@ class Opening {
   }
 
   #report({ statusCode, headers }: Response): HandshakeReport {
-    const { timings, tls, proxy, attempts, notApplied } = this.#route;
+    const { timings, tls, proxy, attempts, socketReport } = this.#route;
     return {
       status: statusCode,
       headers,
@@ -287,7 +294,9 @@ class Opening {
       attempts,
       redirects: this.#redirects,
       notApplied:
-        this.#deflate && !this.#deflateIsOffered ? [...notApplied, 'perMessageDeflate'] : notApplied,
+        this.#deflate && !this.#deflateIsOffered
+          ? [...socketReport.notApplied, 'perMessageDeflate']
+          : socketReport.notApplied,
     };
   }
 

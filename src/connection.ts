@@ -7,6 +7,8 @@ import type { Duplex } from 'node:stream';
 import { aborted, unlessAborted } from './abort.js';
 import { sharedCodec } from './codec/codec.js';
 import { ConnectionLostError, HeartwireError, type ProtocolError, UsageError } from './errors.js';
+import { Heartbeat, type HeartbeatLink } from './heartbeat/heartbeat.js';
+import type { HeartbeatSettings } from './heartbeat/settings.js';
 import { Inbound } from './inbound.js';
 import type { MessageIterator } from './message-iterator.js';
 import type {
@@ -21,6 +23,7 @@ import { Outbound } from './outbound.js';
 import { rethrow } from './protocol/callback.js';
 import { CloseCode, type CloseStatus, closePayload } from './protocol/closing-handshake.js';
 import type { Extension } from './protocol/extensions.js';
+import type { Message } from './protocol/message.js';
 import { Opcode } from './protocol/opcode.js';
 import { OutstandingPings } from './protocol/outstanding-pings.js';
 import { type Payload, payloadBytes } from './protocol/payload.js';
@@ -28,6 +31,7 @@ import { Receiver, type ReceiverEvents } from './protocol/receiver.js';
 import type { CloseInfo, ConnectionStats, Established, HandshakeReport } from './report.js';
 import { type FragmentSink, type MessageSource, sendFragments } from './streamed-message.js';
 import { type DuplexOptions, duplexOf, readableOf, writableOf } from './streams.js';
+import type { SocketReport } from './transport/socket-options.js';
 import type { Transport, TransportHandlers } from './transport/transport.js';
 
 export const ReadyState = { connecting: 0, open: 1, closing: 2, closed: 3 } as const;
@@ -42,11 +46,14 @@ export class Connection implements ConnectionHandlers {
   /** The extensions in use. */
   readonly extensions: readonly Extension[];
   readonly handshake: HandshakeReport;
+  /** What the socket has been set to, as the system answered. */
+  readonly socketOptions: SocketReport;
   /** Resolves when the connection has ended, whatever ended it; never rejects. */
   readonly closed: Promise<CloseInfo>;
 
   onPing: ConnectionHandlers['onPing'];
   onPong: ConnectionHandlers['onPong'];
+  onRtt: ConnectionHandlers['onRtt'];
   onDrain: ConnectionHandlers['onDrain'];
   onClose: ConnectionHandlers['onClose'];
 
@@ -57,6 +64,7 @@ export class Connection implements ConnectionHandlers {
   readonly #inbound: Inbound<Connection>;
   readonly #outbound: Outbound;
   readonly #pings = new OutstandingPings();
+  readonly #heartbeat: Heartbeat<Connection>;
   #readable: ReadableStream<string | Buffer> | undefined;
   #writable: WritableStream<Payload> | undefined;
   /** A message is being sent in fragments by `sendStream`; nothing may come between them. */
@@ -83,6 +91,7 @@ export class Connection implements ConnectionHandlers {
     established: Established,
     limits: ConnectionLimits,
     handlers: ConnectionHandlers,
+    heartbeat: HeartbeatSettings | undefined,
   ) {
     const codec = sharedCodec();
     this.id = established.id;
@@ -91,6 +100,7 @@ export class Connection implements ConnectionHandlers {
     this.protocol = established.protocol;
     this.extensions = established.extensions;
     this.handshake = established.handshake;
+    this.socketOptions = established.socketOptions;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -115,8 +125,16 @@ export class Connection implements ConnectionHandlers {
       inflation,
     });
     this.#inbound = new Inbound<Connection>(this.#receiver, this, handlers.onMessage);
+    this.#heartbeat = new Heartbeat<Connection>(
+      heartbeat,
+      Connection.#heartbeatLink,
+      this,
+      this.#pings,
+      this.id,
+    );
     this.onPing = handlers.onPing;
     this.onPong = handlers.onPong;
+    this.onRtt = handlers.onRtt;
     this.onDrain = handlers.onDrain;
     this.onClose = handlers.onClose;
   }
@@ -124,6 +142,7 @@ export class Connection implements ConnectionHandlers {
   /** @internal Takes over the socket. `leftover` came behind the response head, in the same read. */
   begin(leftover: Uint8Array): void {
     this.#transport.serve(Connection.#transportHandlers, this);
+    this.#heartbeat.start();
     this.#bytesReceived = leftover.length;
     this.#receiver.feed(leftover, this.#receivedAt);
   }
@@ -248,8 +267,9 @@ export class Connection implements ConnectionHandlers {
       this.#assertOpen('ping()');
       if (signal?.aborted) throw aborted(signal, 'about to send a Ping');
       const bytes = this.#pings.payload(payload);
+      const sentAt = performance.now();
       this.#outbound.control(Opcode.ping, bytes);
-      const answered = this.#pings.sent(bytes, performance.now());
+      const answered = this.#pings.sent(bytes, sentAt);
       return await unlessAborted(answered, signal, 'waiting for a Pong');
     } catch (error) {
       throw this.#in(error);
@@ -320,7 +340,10 @@ export class Connection implements ConnectionHandlers {
 
   /** What came first is what ended the connection. */
   #end(error: HeartwireError): void {
-    this.#error ??= this.#in(error);
+    if (this.#error !== undefined) return;
+    const { eventLoopLag } = this.#heartbeat;
+    if (error instanceof ConnectionLostError && eventLoopLag) Object.assign(error, { eventLoopLag });
+    this.#error = this.#in(error);
   }
 
   // -------------------------------------------------------------------------------------------- receiving
@@ -388,7 +411,7 @@ export class Connection implements ConnectionHandlers {
   pause(): void {
     if (this.#readyState === ReadyState.closed) return;
     this.#receiver.pause();
-    this.#transport.pause();
+    this.#stopReading();
   }
 
   /** Goes on, first with what was kept; never delivers from within this call. */
@@ -397,12 +420,19 @@ export class Connection implements ConnectionHandlers {
     this.#inbound.resume();
   }
 
+  #stopReading(): void {
+    this.#transport.pause();
+    this.#heartbeat.paused(this.#transport.pausedSince);
+  }
+
   get isPaused(): boolean {
     return this.#receiver.paused;
   }
 
   stats(): ConnectionStats {
+    const { pausedSince } = this.#transport;
     return {
+      ...this.#heartbeat.stats(),
       bytesReceived: this.#bytesReceived,
       bytesSent: this.#outbound.sent,
       pingsReceived: this.#pingsReceived,
@@ -410,6 +440,7 @@ export class Connection implements ConnectionHandlers {
       pongsSkipped: this.#outbound.pongsSkipped,
       lastReceivedAt: this.#receivedAt,
       lastSentAt: this.#outbound.sentAt,
+      pausedFor: pausedSince > 0 ? performance.now() - pausedSince : 0,
     };
   }
 
@@ -424,17 +455,51 @@ export class Connection implements ConnectionHandlers {
     },
     onPong(connection, payload) {
       connection.#pongsReceived++;
-      connection.#pings.answeredBy(payload, connection.#receivedAt);
+      connection.#heartbeat.pong(payload, connection.#receivedAt, connection.#transport.resumedAt);
       if (connection.onPong) connection.#call(connection.onPong, Buffer.from(payload), connection);
     },
     onClose: (connection, status) => connection.#onCloseFrame(status),
     onError: (connection, error) => connection.#fail(error),
-    onBlocked: (connection) => connection.#transport.pause(),
+    onBlocked: (connection) => connection.#stopReading(),
     onCaughtUp(connection) {
       if (connection.#peerEnded) connection.#endAfterPeer();
       else connection.#transport.resume();
     },
   };
+
+  static readonly #heartbeatLink: HeartbeatLink<Connection> = {
+    see(connection, sight) {
+      const transport = connection.#transport;
+      const outbound = connection.#outbound;
+      sight.lastReceivedAt = connection.#receivedAt;
+      sight.pausedSince = transport.pausedSince;
+      sight.resumedAt = transport.resumedAt;
+      sight.sent = outbound.sent;
+      sight.queued = outbound.sent + outbound.buffered;
+      sight.taken = transport.taken;
+    },
+    ping: (connection, payload) => connection.#outbound.control(Opcode.ping, payload),
+    send(connection, payload) {
+      const outbound = connection.#outbound;
+      if (connection.#streaming || outbound.unfinished || !outbound.hasRoom(payload)) return false;
+      outbound.message(payload, typeof payload === 'string', true, undefined);
+      return true;
+    },
+    watch: (connection, wanted) => connection.#inbound.watch(wanted ? Connection.#showHeartbeat : undefined),
+    ports: (connection) => connection.#transport.ports,
+    onRtt(connection, roundTrip) {
+      if (connection.onRtt) connection.#call(connection.onRtt, roundTrip, connection);
+    },
+    fail(connection, error) {
+      connection.#end(error);
+      connection.#readyState = ReadyState.closing;
+      connection.#receiver.stop();
+      connection.#transport.reset();
+    },
+  };
+
+  static readonly #showHeartbeat = (message: Message, connection: Connection): boolean =>
+    connection.#heartbeat.look(message, connection.#transport.resumedAt);
 
   /** No exception of the user's crosses a read (lease rule 5). */
   #call<Arguments extends unknown[]>(
@@ -477,6 +542,7 @@ export class Connection implements ConnectionHandlers {
     if (this.#readyState === ReadyState.closed) return;
     this.#end(new ConnectionLostError('ERR_TERMINATED', 'terminate() was called'));
     this.#readyState = ReadyState.closing;
+    this.#heartbeat.stop();
     this.#receiver.stop();
     this.#inbound.discard();
     this.#transport.reset();
@@ -489,6 +555,7 @@ export class Connection implements ConnectionHandlers {
 
   #sendClose(payload: Buffer): void {
     this.#readyState = ReadyState.closing;
+    this.#heartbeat.stop();
     if (!this.#closeSent) {
       this.#closeSent = true;
       this.#outbound.forgetPong();
@@ -560,11 +627,14 @@ export class Connection implements ConnectionHandlers {
   #lost(message: string, cause?: Error): void {
     const undelivered = this.#receiver.heldBytes;
     const loss = undelivered > 0 ? `; ${undelivered} bytes read while delivery waited are lost` : '';
-    this.#end(new ConnectionLostError('ERR_CONNECTION_LOST', `${message}${loss}`, { cause }));
+    const stall = this.#heartbeat.recentStall;
+    const ours = stall > 0 ? `; this process's event loop had just stood still for ${stall} ms` : '';
+    this.#end(new ConnectionLostError('ERR_CONNECTION_LOST', `${message}${loss}${ours}`, { cause }));
   }
 
   #onClosed(): void {
     clearTimeout(this.#closeTimer);
+    this.#heartbeat.stop();
     const wasClean = this.#closeSent && this.#closeReceived !== undefined;
     if (!wasClean) this.#lost('The socket was closed');
     this.#readyState = ReadyState.closed;
@@ -572,6 +642,8 @@ export class Connection implements ConnectionHandlers {
     const { code, reason } = this.#closeReceived ?? { code: CloseCode.abnormal, reason: '' };
     const info: CloseInfo = { code, reason, wasClean };
     if (this.#error !== undefined) info.error = this.#error;
+    const { eventLoopLag } = this.#heartbeat;
+    Object.defineProperty(info, 'eventLoopLag', { value: eventLoopLag });
 
     // Most connections end with nobody waiting: the error, and its stack, are made only for who will see them.
     const lost = () => this.#endedFirst();

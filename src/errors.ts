@@ -3,6 +3,10 @@
  * by the class, "why, exactly?" by the stable `code`, "what did the peer see?" by `closeCode`.
  */
 
+import type { EventLoopLag } from './heartbeat/loop-lag.js';
+import type { SilenceCause } from './heartbeat/report.js';
+import type { RttSummary } from './heartbeat/rtt.js';
+
 /** Of which connection, where and when. */
 export interface Circumstances {
   /** `connection.id`. It is given when `connect()` is called, so an attempt that fails has one too. */
@@ -102,5 +106,36 @@ export class HandshakeError extends HeartwireError {
 
 /** An open connection ended without a complete closing handshake (§7.1.5: code 1006). */
 export class ConnectionLostError extends HeartwireError {
-  override readonly name = 'ConnectionLostError';
+  override readonly name: string = 'ConnectionLostError';
+  /** How well this process kept up: a server ends what a stalled one does not answer. Absent without a heartbeat. */
+  declare readonly eventLoopLag?: EventLoopLag;
+}
+
+/** What was known when the heartbeat's verdict was given. Times are `performance.now()`, durations ms. */
+export interface Silence {
+  readonly silence: SilenceCause;
+  readonly lastReceivedAt: number;
+  /** 0: none has come. */
+  readonly lastPongAt: number;
+  /** Undefined when nothing was ever answered. */
+  readonly rtt: RttSummary | undefined;
+  /** For how long of the wait this thread's event loop stood still. */
+  readonly stalledFor: number;
+  readonly eventLoopLag: EventLoopLag;
+}
+
+/** Nothing came from the server, though it was asked: the socket was destroyed (§7.1.5: code 1006). */
+export class HeartbeatTimeoutError extends ConnectionLostError implements Silence {
+  override readonly name = 'HeartbeatTimeoutError';
+  declare readonly silence: SilenceCause;
+  declare readonly lastReceivedAt: number;
+  declare readonly lastPongAt: number;
+  declare readonly rtt: RttSummary | undefined;
+  declare readonly stalledFor: number;
+  declare readonly eventLoopLag: EventLoopLag;
+
+  constructor(code: string, message: string, known: Silence) {
+    super(code, message);
+    Object.assign(this, known);
+  }
 }

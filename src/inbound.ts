@@ -24,12 +24,15 @@ export class Inbound<Owner> {
   #dropped = 0;
   #discarded = false;
   #ended: { error: HeartwireError | undefined } | undefined;
+  /** Who takes messages now; and who is shown them first, if anybody. */
+  #taker: MessageListener<Owner> | undefined;
+  #watcher: MessageListener<Owner> | undefined;
 
   constructor(receiver: Receiver<Owner>, owner: Owner, listener: MessageListener<Owner> | undefined) {
     this.#receiver = receiver;
     this.#owner = owner;
     this.#listener = listener;
-    receiver.listen(listener ?? this.#keep);
+    this.#listen(listener ?? this.#keep);
   }
 
   get listener(): MessageListener<Owner> | undefined {
@@ -41,12 +44,12 @@ export class Inbound<Owner> {
     if (listener !== undefined && this.#iterator !== undefined) throw alreadyConsumed();
     this.#listener = listener;
     if (this.#keptLength === 0) {
-      this.#receiver.listen(listener ?? this.#keep);
+      this.#listen(listener ?? this.#keep);
     } else if (listener === undefined) {
       this.#read();
     } else {
       // What was kept comes first, and never from within this call.
-      this.#receiver.listen(undefined);
+      this.#listen(undefined);
       this.resume();
     }
   }
@@ -109,7 +112,7 @@ export class Inbound<Owner> {
       }
       cursor.expire();
     }
-    if (this.#keptLength === 0) this.#receiver.listen(this.#listener ?? this.#keep);
+    if (this.#keptLength === 0) this.#listen(this.#listener ?? this.#keep);
   }
 
   /**
@@ -119,7 +122,7 @@ export class Inbound<Owner> {
   closing(): void {
     if (this.#listener !== undefined || this.#iterator !== undefined) return;
     this.#dropping = true;
-    this.#receiver.listen(this.#keep);
+    this.#listen(this.#keep);
   }
 
   /** `terminate()`: a listener is not called again. */
@@ -134,13 +137,26 @@ export class Inbound<Owner> {
     this.#iterator?.wake();
   }
 
+  /** Shows every message to `show` before its time, until that is taken away; true keeps it from who takes messages. */
+  watch(show: ((message: Message, owner: Owner) => boolean) | undefined): void {
+    if (show === undefined && this.#watcher === undefined) return;
+    this.#watcher =
+      show && ((message, owner) => (show(message, owner) ? undefined : this.#taker?.(message, owner)));
+    this.#listen(this.#taker);
+  }
+
+  #listen(taker: MessageListener<Owner> | undefined): void {
+    this.#taker = taker;
+    this.#receiver.listen(taker && (this.#watcher ?? taker));
+  }
+
   get #keptLength(): number {
     return this.#kept?.length ?? 0;
   }
 
   /** Goes on reading when enough has been taken. */
   #read(): void {
-    if (this.#listener === undefined && this.#kept!.hasRoom) this.#receiver.listen(this.#keep);
+    if (this.#listener === undefined && this.#kept!.hasRoom) this.#listen(this.#keep);
   }
 
   readonly #keep = (message: Message): void => {
@@ -152,7 +168,7 @@ export class Inbound<Owner> {
     this.#kept.push({ isText: message.isText, data: message.copy(), receivedAt: message.receivedAt });
     this.#iterator?.wake();
     // Without a listener the receiver reads on to the next message, and then has the socket paused.
-    if (this.#kept.isFull && !this.#dropping) this.#receiver.listen(undefined);
+    if (this.#kept.isFull && !this.#dropping) this.#listen(undefined);
   };
 }
 

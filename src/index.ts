@@ -5,11 +5,29 @@
 
 import { connect } from './connect.js';
 import { Connection, ReadyState } from './connection.js';
-import { ConnectionLostError, HandshakeError, HeartwireError, ProtocolError, UsageError } from './errors.js';
+import {
+  ConnectionLostError,
+  HandshakeError,
+  HeartbeatTimeoutError,
+  HeartwireError,
+  ProtocolError,
+  UsageError,
+} from './errors.js';
+import { venueHeartbeats } from './heartbeat/venues.js';
 import { Message } from './protocol/message.js';
 
 export type { ConnectOptions } from './connect.js';
-export type { ConnectionAttempt } from './errors.js';
+export type { ConnectionAttempt, Silence } from './errors.js';
+export type {
+  ApplicationHeartbeat,
+  HeartbeatPayload,
+  MessagePattern,
+} from './heartbeat/application-heartbeat.js';
+export type { EventLoopLag } from './heartbeat/loop-lag.js';
+export type { HeartbeatStats, SilenceCause } from './heartbeat/report.js';
+export type { RttSummary } from './heartbeat/rtt.js';
+export type { HeartbeatOptions } from './heartbeat/settings.js';
+export type { VenueHeartbeat } from './heartbeat/venues.js';
 export type { MessageIterator } from './message-iterator.js';
 export type {
   ConnectionHandlers,
@@ -26,7 +44,7 @@ export type { CloseInfo, ConnectionStats, HandshakeReport, Redirect } from './re
 export type { MessageSource } from './streamed-message.js';
 export type { DuplexOptions } from './streams.js';
 export type { ConnectionTarget, CreateConnection } from './transport/foreign-stream.js';
-export type { SocketOptions } from './transport/socket-options.js';
+export type { SocketOptions, SocketReport } from './transport/socket-options.js';
 export type { TlsOptions, TlsReport } from './transport/tls-client.js';
 
 const names = {
@@ -39,6 +57,8 @@ const names = {
   HandshakeError,
   ProtocolError,
   ConnectionLostError,
+  HeartbeatTimeoutError,
+  venueHeartbeats,
 };
 
 export {
@@ -46,6 +66,7 @@ export {
   ConnectionLostError,
   connect,
   HandshakeError,
+  HeartbeatTimeoutError,
   HeartwireError,
   Message,
   // What `require('heartwire')` gives, where Node can require ES modules.
@@ -53,4 +74,5 @@ export {
   ProtocolError,
   ReadyState,
   UsageError,
+  venueHeartbeats,
 };

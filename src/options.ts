@@ -14,6 +14,8 @@ export interface ConnectionHandlers {
   onPing?: ((payload: Buffer, connection: Connection) => void) | undefined;
   /** A Pong has come, solicited or not. */
   onPong?: ((payload: Buffer, connection: Connection) => void) | undefined;
+  /** A round trip has been measured, in ms: by a Pong, or by the reply to `heartbeat.application`'s request. */
+  onRtt?: ((roundTrip: number, connection: Connection) => void) | undefined;
   /** After `send()` returned false: half of `highWaterMark` or less is buffered again. */
   onDrain?: ((connection: Connection) => void) | undefined;
   /** The connection has ended and its socket is gone. */

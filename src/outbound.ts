@@ -13,7 +13,10 @@ import { SendQueue } from './transport/send-queue.js';
 import { atTickEnd } from './transport/tick.js';
 import type { Transport } from './transport/transport.js';
 
-/** Above this many unsent bytes only the latest of the peer's Pings is answered (RFC 6455 §5.5.3 allows it). */
+/**
+ * Above this many unsent bytes one Pong at a time waits among them, and of the Pings that come meanwhile only the
+ * latest is answered (RFC 6455 §5.5.3 allows it).
+ */
 const PONG_BACKLOG = 64 * 1024;
 
 /** What permessage-deflate was negotiated for our messages, and which of them are compressed unasked. */
@@ -40,6 +43,8 @@ export class Outbound {
   #flushWaiters: FlushWaiter[] = [];
   /** The latest Ping that could not be answered yet. */
   #latePong: Buffer | undefined;
+  /** Where the last Pong ends in the stream of bytes sent. */
+  #pongEnd = 0;
 
   pongsSkipped = 0;
   /** `performance.now()` of the last write. */
@@ -127,14 +132,21 @@ export class Outbound {
     this.#composed();
   }
 
-  /** Echoes a Ping's payload; when the peer does not read, only the latest one waits. */
+  /** Echoes a Ping's payload, behind what has been sent before; see `PONG_BACKLOG`. */
   pong(payload: Buffer): void {
-    if (this.buffered <= PONG_BACKLOG) {
-      this.control(Opcode.pong, payload);
-      return;
-    }
     if (this.#latePong !== undefined) this.pongsSkipped++;
-    this.#latePong = Buffer.from(payload);
+    if (this.#mayPong) this.#pong(payload);
+    else this.#latePong = Buffer.from(payload);
+  }
+
+  get #mayPong(): boolean {
+    return this.buffered <= PONG_BACKLOG || this.sent >= this.#pongEnd;
+  }
+
+  #pong(payload: Buffer): void {
+    this.#latePong = undefined;
+    this.control(Opcode.pong, payload);
+    this.#pongEnd = this.sent + this.buffered;
   }
 
   /** No Pong follows a Close frame. */
@@ -200,11 +212,7 @@ export class Outbound {
     const waiters = outbound.#flushWaiters;
     while (waiters.length > 0 && waiters[0].target <= outbound.sent) waiters.shift()!.resolve();
 
-    if (outbound.#latePong !== undefined && outbound.buffered <= PONG_BACKLOG) {
-      const payload = outbound.#latePong;
-      outbound.#latePong = undefined;
-      outbound.control(Opcode.pong, payload);
-    }
+    if (outbound.#latePong !== undefined && outbound.#mayPong) outbound.#pong(outbound.#latePong);
     if (outbound.#drainWanted && outbound.buffered <= outbound.#limits.highWaterMark / 2) {
       outbound.#drainWanted = false;
       outbound.#onDrain();

@@ -1,8 +1,11 @@
 /** What a connection tells of itself. */
 
 import type { ConnectionAttempt, HeartwireError } from './errors.js';
+import type { EventLoopLag } from './heartbeat/loop-lag.js';
+import type { HeartbeatStats } from './heartbeat/report.js';
 import type { Extension } from './protocol/extensions.js';
 import type { DeflateAgreement } from './protocol/permessage-deflate.js';
+import type { SocketReport } from './transport/socket-options.js';
 import type { TlsReport } from './transport/tls-client.js';
 
 /** How a connection ended. */
@@ -14,6 +17,11 @@ export interface CloseInfo {
   wasClean: boolean;
   /** What ended the connection, when it was not a Close frame. */
   error?: HeartwireError;
+  /**
+   * How well this process kept up until then: a server closes what does not answer it in time. Undefined where the
+   * connection had no heartbeat. Not enumerable, so that logs stay short.
+   */
+  readonly eventLoopLag?: EventLoopLag;
 }
 
 /** What the opening handshake told. Phases are in ms from the start of `connect()`. */
@@ -41,8 +49,8 @@ export interface HandshakeReport {
   /** The redirects that were followed, in their order. */
   readonly redirects: readonly Redirect[];
   /**
-   * What was asked for and could not be had: `typeOfService`, which this version of Node cannot set;
-   * `perMessageDeflate`, which was not offered because all windows are taken.
+   * What was asked for and could not be had: socket options that this version of Node cannot set (see
+   * `connection.socketOptions`); `perMessageDeflate`, which was not offered because all windows are taken.
    */
   readonly notApplied: readonly string[];
 }
@@ -67,9 +75,10 @@ export interface Established {
   /** From how many bytes on messages are compressed. */
   threshold: number;
   handshake: HandshakeReport;
+  socketOptions: SocketReport;
 }
 
-export interface ConnectionStats {
+export interface ConnectionStats extends HeartbeatStats {
   readonly bytesReceived: number;
   readonly bytesSent: number;
   readonly pingsReceived: number;
@@ -79,4 +88,6 @@ export interface ConnectionStats {
   /** `performance.now()` of the last read and the last write. */
   readonly lastReceivedAt: number;
   readonly lastSentAt: number;
+  /** ms for which nothing has been read, because delivery is paused or nobody takes messages; 0 while we read. */
+  readonly pausedFor: number;
 }

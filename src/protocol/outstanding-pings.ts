@@ -18,6 +18,8 @@ interface Outstanding {
 export class OutstandingPings {
   #pings: Outstanding[] = [];
   #sequence = 0;
+  /** In ms, of the Ping that was answered last. */
+  lastRoundTrip = 0;
 
   /**
    * The payload to send: a copy of the caller's, or a sequence number.
@@ -58,8 +60,25 @@ export class OutstandingPings {
   answeredBy(payload: Buffer, receivedAt: number): boolean {
     const index = this.#pings.findIndex((ping) => ping.payload.equals(payload));
     if (index < 0) return false;
-    for (const ping of this.#pings.splice(0, index + 1)) ping.resolve(receivedAt - ping.sentAt);
+    this.lastRoundTrip = receivedAt - this.#pings[index].sentAt;
+    this.#resolve(index + 1, receivedAt);
     return true;
+  }
+
+  /** A Pong has come that answers a later Ping, sent at `sentAt`. */
+  answeredBefore(sentAt: number, receivedAt: number): void {
+    const later = this.#pings.findIndex((ping) => ping.sentAt > sentAt);
+    this.#resolve(later < 0 ? this.#pings.length : later, receivedAt);
+  }
+
+  /** How many wait. */
+  get count(): number {
+    return this.#pings.length;
+  }
+
+  #resolve(count: number, receivedAt: number): void {
+    if (count === 0) return;
+    for (const ping of this.#pings.splice(0, count)) ping.resolve(receivedAt - ping.sentAt);
   }
 
   /** No Pong will come. */

@@ -13,7 +13,7 @@ import {
 } from '../errors.js';
 import type { CreateConnection } from './foreign-stream.js';
 import type { HttpProxy, TunnelAnswer } from './proxy-tunnel.js';
-import { applySocketOptions, type SocketOptions } from './socket-options.js';
+import { applySocketOptions, type SocketOptions, type SocketReport } from './socket-options.js';
 import type { TlsFailure, TlsOptions, TlsReport } from './tls-client.js';
 import { hasEnded, type Target, Transport, type TransportHandlers } from './transport.js';
 
@@ -79,7 +79,7 @@ export class Route {
   readonly timings: RouteTimings = { connect: 0 };
   /** The addresses that were tried: the server's, or its proxy's. */
   attempts: readonly ConnectionAttempt[] = [];
-  #notApplied: readonly string[] | undefined;
+  #socketReport: SocketReport | undefined;
   #foreignTls: TlsReport | undefined;
 
   /** `now` gives the ms since the start of what is timed. */
@@ -117,9 +117,9 @@ export class Route {
     this.#beneath?.destroy();
   }
 
-  /** Names of the socket options that could not be set. */
-  get notApplied(): readonly string[] {
-    return this.#notApplied ?? this.#transport?.notApplied ?? [];
+  /** What the socket, ours or the proxy's, has been set to. There is one when `open` has resolved. */
+  get socketReport(): SocketReport {
+    return (this.#socketReport ?? this.#transport?.socketReport)!;
   }
 
   /** For people: what is under way. */
@@ -254,7 +254,7 @@ export class Route {
     this.#proxy = proxy;
     await this.#dial(proxy, proxyTls(tls), TO_PROXY);
     const tunnel = this.#transport!;
-    this.#notApplied = tunnel.notApplied;
+    this.#socketReport = tunnel.socketReport;
     this.#phase = TUNNEL;
     await this.#wait((resolve) => {
       this.#tunnelAnswer = new TunnelAnswer(proxy, this.#target);
@@ -317,7 +317,7 @@ export class Route {
       }
     });
     this.timings.connect = this.#now();
-    this.#notApplied = applySocketOptions(stream, this.#options.socket ?? {});
+    this.#socketReport = applySocketOptions(stream, this.#options.socket ?? {});
     if (secure && !isTlsSocket(stream)) return this.#secure(stream);
     this.#transport = Transport.over(stream, Route.#handlers, this as Route);
     if (!isTlsSocket(stream)) return;

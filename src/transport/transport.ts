@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { ConnectionAttempt } from '../errors.js';
 import { Dial, type SocketMaker } from './dial.js';
-import { applySocketOptions, type SocketOptions } from './socket-options.js';
+import { applySocketOptions, type SocketOptions, type SocketReport } from './socket-options.js';
 import type { TlsClient, TlsFailure, TlsOptions, TlsReport } from './tls-client.js';
 
 export interface Target {
@@ -58,6 +58,15 @@ const NOBODY: TransportHandlers<undefined> = {
   onClosed() {},
 };
 
+/** The native side of a socket. */
+interface NativeStream {
+  /** Beneath TLS. */
+  readonly _parent?: NativeStream;
+  /** Bytes given to it, and those of them that the kernel has not taken. */
+  readonly bytesWritten?: number;
+  readonly writeQueueSize?: number;
+}
+
 /** The other end of the socket. */
 interface Remote {
   readonly address?: string;
@@ -68,8 +77,8 @@ export class Transport {
   readonly carrier: Carrier;
   /** The addresses that were tried, in their order; none for a stream that was there already. */
   attempts: readonly ConnectionAttempt[] = [];
-  /** Names of the socket options that could not be set. */
-  notApplied: readonly string[] = [];
+  /** What the socket has been set to; undefined before that, and for a stream that was there already. */
+  socketReport: SocketReport | undefined;
 
   /** What is being dialled, until it is connected; then the stream. */
   #dial: Dial | undefined;
@@ -84,6 +93,9 @@ export class Transport {
   #progress: TransportProgress | undefined;
 
   #paused = false;
+  /** `performance.now()`, since when nothing is read (0: we read), and when reading last went on. */
+  pausedSince = 0;
+  resumedAt = 0;
   /** The stream's chunks are copied to where reads land; this is to happen in a moment. */
   #copies = false;
   #readScheduled = false;
@@ -156,7 +168,7 @@ export class Transport {
         this.#stream = socket;
         this.#remote = this.attempts[this.attempts.length - 1];
         this.#watch(socket);
-        this.notApplied = applySocketOptions(socket, options);
+        this.socketReport = applySocketOptions(socket, options);
         this.#progress?.onConnect();
         if (tls === undefined) this.#progress?.onReady();
         else this.#onceSecure(socket as TLSSocket, tls);
@@ -292,6 +304,7 @@ export class Transport {
   }
 
   pause(): void {
+    if (!this.#paused) this.pausedSince = performance.now();
     this.#paused = true;
     if (!this.#copies) this.#stream!.pause();
   }
@@ -299,8 +312,23 @@ export class Transport {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
+    this.pausedSince = 0;
+    this.resumedAt = performance.now();
     if (this.#copies) this.#readSoon();
     else this.#stream!.resume();
+  }
+
+  /** Of the tcp socket; undefined where there is none, or none that is known. */
+  get ports(): { local: number; remote: number } | undefined {
+    const { localPort: local, remotePort: remote } = this.#stream as Partial<Socket>;
+    return local === undefined || remote === undefined ? undefined : { local, remote };
+  }
+
+  /** Bytes that the kernel has taken, those of TLS included; 0 where that is not known. */
+  get taken(): number {
+    const handle = (this.#stream as unknown as { _handle?: NativeStream | null })._handle;
+    const { bytesWritten = 0, writeQueueSize = 0 } = handle?._parent ?? handle ?? {};
+    return bytesWritten - writeQueueSize;
   }
 
   /** Closes it, whatever it has come to. */

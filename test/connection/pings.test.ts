@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { connect } from '../../src/connect.js';
 import { HeartwireError } from '../../src/errors.js';
 import { pseudoRandomBytes } from '../arbitraries/payload.js';
-import { ended, hasRead, link, TRANSPORTS, text, until } from '../leases/link.js';
+import { ended, FILLING, fill, hasRead, link, patterned, TRANSPORTS, text, until } from '../leases/link.js';
 import { encodeFrame } from '../reference/frame.js';
 import { echoServer } from '../server/echo-server.js';
 import { turns } from '../server/scripted-server.js';
@@ -91,6 +91,80 @@ for (const { over, tls } of TRANSPORTS) {
       await peer.write(Buffer.concat([ping('again'), text('hello')]));
       await peer.receives(before + 22);
       assert.deepEqual(frameLines(peer.received.subarray(before)), ['pong again', 'text hello']);
+    });
+  });
+}
+
+for (const { over, tls } of TRANSPORTS) {
+  describe(`the server’s pings while much waits to be sent, over ${over}`, GUARD, () => {
+    test('RFC 6455 §5.5.2: are answered although there is never little: one pong at a time waits among the rest', async (t) => {
+      let more = 150;
+      const made = await link(t, tls, {
+        onDrain(connection) {
+          while (more > 0 && connection.send(FILLING)) more--;
+        },
+      });
+      const { connection, peer } = made;
+      await fill(made, 1024 * 1024 + 1);
+      assert.equal(connection.send(FILLING), false, 'the backlog wants to be drained');
+      await peer.write(ping('1'), ping('2'), ping('3'));
+      await until(() => connection.stats().pingsReceived === 3);
+      peer.resume();
+      await until(() => more === 0 && peer.receivedLength === connection.stats().bytesSent);
+      await until(
+        () => connection.bufferedAmount === 0 && peer.receivedLength === connection.stats().bytesSent,
+      );
+      const frames = sentFrames(peer.received);
+      const pongs = frames.flatMap(({ opcode, payload }, i) =>
+        opcode === 10 ? [{ i, name: `${payload}` }] : [],
+      );
+      assert.deepEqual(
+        pongs.map(({ name }) => name),
+        ['1', '3'],
+        'RFC 6455 §5.5.3: the latest of those that had to wait',
+      );
+      assert.equal(connection.stats().pongsSkipped, 1);
+      const [, last] = pongs;
+      assert.ok(
+        last.i < frames.length - 75,
+        `${last.i} of ${frames.length}: it waited for the end of the backlog`,
+      );
+      assert.ok(
+        frames.every(({ fin, opcode, payload }) => fin && (opcode === 10 || payload.equals(FILLING))),
+      );
+    });
+
+    test('RFC 6455 §5.4: are answered between the fragments of sendStream(), and tear no frame', async (t) => {
+      const made = await link(t, tls);
+      const { connection, peer } = made;
+      const chunks = Array.from({ length: 30 }, (_, i) => patterned(70_000 + i, i));
+      peer.pause();
+      const sent = connection.sendStream(
+        (async function* () {
+          for (const [i, chunk] of chunks.entries()) {
+            void peer.write(ping(`${i}`));
+            await until(() => connection.stats().pingsReceived > i);
+            if (i === 20) peer.resume();
+            yield chunk;
+          }
+        })(),
+      );
+      await sent;
+      await connection.flushed();
+      await until(() => peer.receivedLength === connection.stats().bytesSent);
+      const frames = sentFrames(peer.received);
+      const data = frames.filter(({ opcode }) => opcode < 8);
+      assert.ok(
+        Buffer.concat(data.map(({ payload }) => payload)).equals(Buffer.concat(chunks)),
+        'the message',
+      );
+      assert.deepEqual(
+        data.map(({ fin }) => fin),
+        data.map((_, i) => i === data.length - 1),
+      );
+      const pongs = frames.filter(({ opcode }) => opcode === 10).map(({ payload }) => Number(`${payload}`));
+      assert.equal(pongs.length + connection.stats().pongsSkipped, 30);
+      assert.equal(pongs.at(-1), 29);
     });
   });
 }

@@ -1,6 +1,7 @@
 /** A program that uses everything this package exports, to be compiled where it is installed; not to be run. */
 export const PROGRAM = `
 import {
+  type ApplicationHeartbeat,
   type CloseInfo,
   connect,
   Connection,
@@ -13,25 +14,37 @@ import {
   type ConnectOptions,
   type CreateConnection,
   type DuplexOptions,
+  type EventLoopLag,
   type Extension,
   HandshakeError,
   type HandshakeReport,
+  type HeartbeatOptions,
+  type HeartbeatPayload,
+  type HeartbeatStats,
+  HeartbeatTimeoutError,
   HeartwireError,
   type IterateOptions,
   Message,
   type MessageIterator,
+  type MessagePattern,
   type MessageSource,
   type Payload,
   type PerMessageDeflateOptions,
   ProtocolError,
   ReadyState,
   type Redirect,
+  type RttSummary,
   type SendOptions,
+  type Silence,
+  type SilenceCause,
   type SocketOptions,
   type StreamSendOptions,
+  type SocketReport,
   type TlsOptions,
   type TlsReport,
   UsageError,
+  type VenueHeartbeat,
+  venueHeartbeats,
   type WaitOptions,
 } from 'heartwire';
 import { createConnection as dial } from 'node:net';
@@ -50,6 +63,7 @@ const handlers: ConnectionHandlers = {
   },
   onPing: (payload) => is<Buffer>()(payload),
   onPong: (payload, connection) => void connection.send(payload),
+  onRtt: (roundTrip, connection) => is<number>()(roundTrip + connection.id),
   onDrain: (connection) => connection.resume(),
   onClose: (info) => is<CloseInfo>()(info),
 };
@@ -61,6 +75,23 @@ const limits: ConnectionLimits = {
 };
 const socket: SocketOptions = { noDelay: true, keepAlive: { initialDelay: 1_000 }, family: 4 };
 const unkept: SocketOptions = { keepAlive: false, localAddress: '127.0.0.1' };
+const probes: SocketOptions = { keepAlive: { initialDelay: 5_000, interval: 2_000, count: 3 }, typeOfService: 16 };
+const pong: MessagePattern = { text: 'pong' };
+const isRequest: MessagePattern = { parts: ['"test_request"'], maxLength: 200 };
+const isReply: MessagePattern = (message) => message.byteLength === 4;
+const request: HeartbeatPayload = 'ping';
+const application: ApplicationHeartbeat = { request: () => request, isReply: pong, deliver: false };
+const asked: ApplicationHeartbeat = { request: new Uint8Array(1), isReply, isRequest, reply: (message) => message.text() };
+const beats: readonly (false | HeartbeatOptions)[] = [
+  false,
+  {},
+  { mode: 'always', interval: 1_000, timeout: { floor: 100, ceiling: 500 }, maxPause: 60_000, application },
+  { mode: 'listen', timeout: 5_000 },
+  { application: asked },
+  venueHeartbeats.okx.heartbeat,
+];
+const venues: readonly VenueHeartbeat[] = Object.values(venueHeartbeats);
+console.log(venues.map(({ date, note, rule, setup, source, venue, verified }) => [date, note, rule, setup, source, venue, verified]));
 const tls: TlsOptions = { ca: ['pem'], servername: 'localhost', rejectUnauthorized: true };
 const createConnection: CreateConnection = ({ host, port, secure, url }: ConnectionTarget) => {
   console.log(secure ? url.trim() : host.trim());
@@ -82,11 +113,12 @@ const options: ConnectOptions = {
   maxRedirects: 2,
   signal: AbortSignal.timeout(1_000),
   socket,
+  heartbeat: beats[0] ?? false,
   tls,
   proxy: new URL('http://127.0.0.1:3128'),
   perMessageDeflate,
 };
-const others: readonly ConnectOptions[] = [{}, { protocols: 'a', proxy: 'env', socket: unkept }, { createConnection, perMessageDeflate: true }];
+const others: readonly ConnectOptions[] = [{}, { protocols: 'a', proxy: 'env', socket: unkept }, { createConnection, perMessageDeflate: true }, { socket: probes }];
 // @ts-expect-error: there is no such option
 const misspelt: ConnectOptions = { handshakeTimeOut: 1 };
 
@@ -124,7 +156,17 @@ const counters: number[] = [
   statistics.pongsSkipped,
   statistics.lastReceivedAt,
   statistics.lastSentAt,
+  statistics.pausedFor,
 ];
+const beating: HeartbeatStats = statistics;
+counters.push(beating.heartbeatsSent, beating.lastPongAt, beating.pongsLate, beating.pongsDuplicate);
+counters.push(beating.pongsForeign, beating.pongsUnsolicited);
+const rtt: RttSummary | undefined = beating.rtt;
+if (rtt) counters.push(rtt.count, rtt.last, rtt.min, rtt.max, rtt.smoothed, rtt.deviation, rtt.p50, rtt.p90, rtt.p99, ...rtt.recent);
+const lag: EventLoopLag | undefined = beating.eventLoopLag;
+if (lag) counters.push(lag.longest, lag.last, lag.lastAt, lag.total);
+const { keepAlive, noDelay, notApplied: missing, typeOfService }: SocketReport = connection.socketOptions;
+console.log(keepAlive && keepAlive.interval + keepAlive.initialDelay * keepAlive.count, noDelay, typeOfService, missing);
 console.log(counters);
 
 // ------------------------------------------------------------------------------------------------- sending
@@ -169,6 +211,7 @@ connection.onMessage = (message: Message) => {
 connection.onMessage = undefined;
 connection.onPing = undefined;
 connection.onPong = undefined;
+connection.onRtt = undefined;
 connection.onDrain = undefined;
 connection.onClose = undefined;
 connection.pause();
@@ -199,6 +242,13 @@ is<CloseInfo>()(await connection.closed);
 console.log(code.toFixed(), reason.trim(), wasClean === true, error?.closeCode?.toFixed());
 
 function explain(thrown: unknown): string | undefined {
+  if (thrown instanceof HeartbeatTimeoutError) {
+    const known: Silence = thrown;
+    const cause: SilenceCause = known.silence;
+    console.log(known.lastReceivedAt + known.lastPongAt + known.stalledFor, known.rtt?.p50, known.eventLoopLag.total);
+    return cause === 'link-dead' ? 'dead' : cause;
+  }
+  if (thrown instanceof ConnectionLostError) console.log(thrown.eventLoopLag?.longest);
   if (thrown instanceof UsageError || thrown instanceof ConnectionLostError) return thrown.code.trim();
   if (thrown instanceof ProtocolError) return thrown.section.trim();
   if (thrown instanceof HandshakeError) {
