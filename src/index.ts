@@ -6,6 +6,9 @@
 import { connect } from './connect.js';
 import { Connection, ReadyState } from './connection.js';
 import { ConnectionLostError, HandshakeError, HeartwireError, ProtocolError, UsageError } from './errors.js';
+import { ConnectionBudget } from './persistent/connection-budget.js';
+import { PersistentConnection } from './persistent/persistent-connection.js';
+import { venues } from './persistent/venues.js';
 import { Message } from './protocol/message.js';
 
 export type { ConnectOptions } from './connect.js';
@@ -18,6 +21,25 @@ export type {
   SendOptions,
   WaitOptions,
 } from './options.js';
+export type { BackoffOptions } from './persistent/backoff.js';
+export type { Clock } from './persistent/clock.js';
+export type { Failure, FailureKind, RetryDecision } from './persistent/failure.js';
+export type { HeldLimits, HeldMessage } from './persistent/held-messages.js';
+export type { UnknownOutcome } from './persistent/outcomes.js';
+export type { PersistentEnd, PersistentEvents, PersistentStats } from './persistent/persistent-events.js';
+export type {
+  Attempt,
+  AttemptOptions,
+  MessageRate,
+  PersistentOptions,
+  PersistentSendOptions,
+  RecoverySession,
+} from './persistent/persistent-options.js';
+export type { PersistentState, Transition } from './persistent/states.js';
+export type { Acknowledgement, SubscriptionProtocol, SubscriptionRequest } from './persistent/subscriber.js';
+export type { Subscription, SubscriptionState } from './persistent/subscriptions.js';
+export type { Rate } from './persistent/token-bucket.js';
+export type { Fact, SequenceFields, Venue } from './persistent/venues.js';
 export type { Extension } from './protocol/extensions.js';
 export type { Payload } from './protocol/payload.js';
 export type { CloseInfo, ConnectionStats, HandshakeReport, Redirect } from './report.js';
@@ -37,10 +59,14 @@ const names = {
   HandshakeError,
   ProtocolError,
   ConnectionLostError,
+  ConnectionBudget,
+  PersistentConnection,
+  venues,
 };
 
 export {
   Connection,
+  ConnectionBudget,
   ConnectionLostError,
   connect,
   HandshakeError,
@@ -48,7 +74,9 @@ export {
   Message,
   // What `require('heartwire')` gives, where Node can require ES modules.
   names as 'module.exports',
+  PersistentConnection,
   ProtocolError,
   ReadyState,
   UsageError,
+  venues,
 };
