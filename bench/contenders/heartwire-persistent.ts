@@ -12,6 +12,7 @@ export const contender: Contender = {
     let closing = false;
     const feed = new PersistentConnection(url, {
       connect: { tls: { ca } },
+      connectionBudget: false,
       onMessage(message) {
         if (message.isText) inbox.text(message.text());
         else inbox.binary(message.buffer, message.byteOffset, message.byteLength);

@@ -5,7 +5,8 @@
  */
 
 import type { Clock } from './clock.js';
-import { type Rate, TokenBucket } from './token-bucket.js';
+import type { MessageRate } from './persistent-options.js';
+import { TokenBucket } from './token-bucket.js';
 
 export interface Source {
   readonly hasNext: boolean;
@@ -13,11 +14,16 @@ export interface Source {
   sendNext(): boolean;
 }
 
+/** What is spread over a second here may arrive closer together there: a period is taken for so much longer. */
+const MARGIN = 1.1;
+
 export class Pacer {
   readonly #clock: Clock;
   readonly #bucket: TokenBucket | undefined;
   readonly #sources: readonly Source[];
   readonly #onThrow: (thrown: unknown) => void;
+  /** Tokens that are left for frames that cannot wait. */
+  readonly #reserve: number;
   #turn = 0;
   #awake = false;
   #full = false;
@@ -26,12 +32,14 @@ export class Pacer {
 
   constructor(
     clock: Clock,
-    rate: Rate | undefined,
+    rate: MessageRate | undefined,
     sources: readonly Source[],
     onThrow: (thrown: unknown) => void,
   ) {
     this.#clock = clock;
-    this.#bucket = rate === undefined ? undefined : new TokenBucket(rate, clock.now());
+    this.#bucket = rate && new TokenBucket({ ...rate, per: rate.per * MARGIN }, clock.now());
+    const keepsOne = (rate?.countsPings || rate?.countsPongs) && this.#bucket!.rate.burst > 1;
+    this.#reserve = keepsOne ? 1 : 0;
     this.#sources = sources;
     this.#onThrow = onThrow;
   }
@@ -54,7 +62,9 @@ export class Pacer {
 
   /** A message that is sent now or not at all: is it allowed? */
   take(): boolean {
-    return this.#bucket === undefined || this.#bucket.take(this.#clock.now());
+    if (this.#bucket === undefined) return true;
+    const now = this.#clock.now();
+    return this.#bucket.wait(now, 1 + this.#reserve) === 0 && this.#bucket.take(now);
   }
 
   /** A frame has left that nobody asked about: a Pong, or a heartbeat's Ping. */
@@ -64,7 +74,7 @@ export class Pacer {
 
   /** ms until a message may leave; 0: now. */
   get wait(): number {
-    return this.#bucket?.wait(this.#clock.now()) ?? 0;
+    return this.#bucket?.wait(this.#clock.now(), 1 + this.#reserve) ?? 0;
   }
 
   stop(): void {

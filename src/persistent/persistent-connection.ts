@@ -10,7 +10,6 @@ import type { MessageIterator } from '../message-iterator.js';
 import type { WaitOptions } from '../options.js';
 import { rethrow } from '../protocol/callback.js';
 import { closePayload } from '../protocol/closing-handshake.js';
-import type { Message } from '../protocol/message.js';
 import type { Payload } from '../protocol/payload.js';
 import { AddressRotation } from './address-rotation.js';
 import { Backoff } from './backoff.js';
@@ -320,13 +319,13 @@ export class PersistentConnection {
   /** What the legs work with and tell. Of those that are not ours any more, nothing is heard. */
   #makeHost(): LegHost {
     const ours = (leg: Leg): boolean => leg === this.#leg;
-    const { onMessage } = this.#options;
     const isPaused = (): boolean => this.#pausedByUser || this.#channels.isBlocked;
     const awaitsOutcomes = (): boolean =>
       this.#options.acknowledges !== undefined && this.#outgoing.unacknowledgedCount > 0;
     return {
       clock: this.#clock,
       options: this.#options,
+      feed: this,
       messageRate: this.#options.messageRate ?? this.#options.venue?.messages?.value,
       desired: this.#desired,
       channels: this.#channels,
@@ -338,7 +337,6 @@ export class PersistentConnection {
       get awaitsOutcomes() {
         return awaitsOutcomes();
       },
-      deliver: onMessage === undefined ? () => {} : (message: Message) => onMessage(message, this),
       onPhase: (leg, phase) => void (ours(leg) && this.#onPhase(phase)),
       onData: (leg) => void (ours(leg) && this.#onData()),
       onAcknowledged: (key) => void this.acknowledge(key),

@@ -21,7 +21,7 @@ export type PersistentState =
   | 'closed';
 
 /** From each state, where it can lead. */
-const WAYS: Readonly<Record<PersistentState, readonly PersistentState[]>> = {
+export const WAYS: Readonly<Record<PersistentState, readonly PersistentState[]>> = {
   idle: ['awaiting-budget', 'connecting', 'closed'],
   'awaiting-budget': ['connecting', 'closed'],
   connecting: ['authenticating', 'backing-off', 'closed'],

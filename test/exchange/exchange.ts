@@ -92,7 +92,12 @@ export class Exchange {
         return;
       }
       server.handleUpgrade(request, socket, head, (webSocket) => {
-        const session = new Session(this.history.length + 1, this, webSocket, socket as Socket);
+        const session = new Session(
+          this.history.length + 1,
+          this,
+          webSocket,
+          this.#tcpBelow(socket as Socket),
+        );
         this.sessions.add(session);
         this.history.push(session);
       });
@@ -148,6 +153,11 @@ export class Exchange {
       this.rules.refuse = undefined;
     }, ms);
     this.#timers.add(timer);
+  }
+
+  /** Over TLS, the socket that carries it: of that alone can a RST be sent. */
+  #tcpBelow(socket: Socket): Socket {
+    return [...this.#tcp].find(({ remotePort }) => remotePort === socket.remotePort)!;
   }
 
   /** Ends all connections and stops. */
