@@ -64,7 +64,9 @@ export class Session {
 
   /** RST. */
   reset(): void {
-    this.#tcp.resetAndDestroy();
+    // While a FIN is on its way to the kernel, libuv refuses to reset, and Node then forgets to close.
+    if (this.#tcp.writableEnded && !this.#tcp.writableFinished) this.#tcp.destroy();
+    else this.#tcp.resetAndDestroy();
   }
 
   /** FIN, without a Close frame. */
