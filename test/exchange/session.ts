@@ -171,7 +171,7 @@ export class Session {
     } else if (!isSigned(key, time, signature)) {
       this.#refuse(request, 'wrong signature');
     } else if (Math.abs(now() - time!) > rules.loginWindow) {
-      this.#refuse(request, 'signature expired');
+      this.send({ event: 'error', id, error: 'signature expired', time: now() });
     } else if (this.#exchange.usedSignatures.has(signature!)) {
       this.#exchange.violation(this, 'a signature was used twice');
       this.#refuse(request, 'signature used');
