@@ -36,8 +36,12 @@ export type {
   RecoverySession,
 } from './persistent/persistent-options.js';
 export type { PersistentState, Transition } from './persistent/states.js';
-export type { Acknowledgement, SubscriptionProtocol, SubscriptionRequest } from './persistent/subscriber.js';
-export type { Subscription, SubscriptionState } from './persistent/subscriptions.js';
+export type { Subscription, SubscriptionState } from './persistent/subscription.js';
+export type {
+  Acknowledgement,
+  SubscriptionProtocol,
+  SubscriptionRequest,
+} from './persistent/subscription-protocol.js';
 export type { Rate } from './persistent/token-bucket.js';
 export type { Fact, SequenceFields, Venue } from './persistent/venues.js';
 export type { Extension } from './protocol/extensions.js';

@@ -15,6 +15,8 @@ import type { CloseInfo } from '../report.js';
 import type { AddressRotation } from './address-rotation.js';
 import type { Channels } from './channels.js';
 import type { Clock } from './clock.js';
+import { deferred } from './deferred.js';
+import type { DesiredSet, Entry } from './desired-set.js';
 import { type FailureKind, kindOfClose, kindOfError } from './failure.js';
 import { Pacer, type Source } from './pacer.js';
 import type { PersistentConnection } from './persistent-connection.js';
@@ -26,7 +28,6 @@ import type {
   RecoverySession,
 } from './persistent-options.js';
 import { Subscriber } from './subscriber.js';
-import { type DesiredSet, type Entry, promiseWithResolvers } from './subscriptions.js';
 
 export type LegPhase = 'connecting' | 'authenticating' | 'subscribing' | 'ready' | 'ended';
 
@@ -227,7 +228,7 @@ export class Leg implements Attempt {
           this.pacer.wake();
         }),
       reply: <T>(match: (message: Message) => T | undefined) => {
-        const { promise, resolve, reject } = promiseWithResolvers<T>();
+        const { promise, resolve, reject } = deferred<T>();
         // Who loses interest, or sends first, leaves nobody to handle it.
         promise.catch(() => {});
         if (!this.#isLive) reject(over());

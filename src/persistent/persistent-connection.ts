@@ -16,6 +16,8 @@ import { Backoff } from './backoff.js';
 import { Channels } from './channels.js';
 import { type Clock, systemClock } from './clock.js';
 import { ConnectionBudget, sharedBudget, type Turn } from './connection-budget.js';
+import { deferred } from './deferred.js';
+import { DesiredSet } from './desired-set.js';
 import { Events } from './events.js';
 import { decide, type Failure, hostOf, POLICIES, type RetryDecision } from './failure.js';
 import { Leg, type LegEnd, type LegHost, type LegPhase } from './leg.js';
@@ -24,7 +26,7 @@ import type { PersistentEnd, PersistentEvents, PersistentStats } from './persist
 import type { PersistentOptions, PersistentSendOptions } from './persistent-options.js';
 import { Readiness } from './readiness.js';
 import { type PersistentState, StateMachine } from './states.js';
-import { DesiredSet, promiseWithResolvers, Subscription } from './subscriptions.js';
+import { Subscription } from './subscription.js';
 
 const STABLE_AFTER = 30_000;
 
@@ -69,7 +71,7 @@ export class PersistentConnection {
     this.#outgoing = new Outgoing(this.#clock, options, this.#outgoingOwner());
     this.#channels = new Channels(options.channelOf, () => this.#applyPause());
     this.#machine = new StateMachine((transition) => this.#events.emit('state', transition));
-    const { promise, resolve } = promiseWithResolvers<PersistentEnd>();
+    const { promise, resolve } = deferred<PersistentEnd>();
     this.closed = promise;
     this.#resolveClosed = resolve;
     this.#host = this.#makeHost();

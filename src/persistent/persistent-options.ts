@@ -11,7 +11,7 @@ import type { ConnectionBudget } from './connection-budget.js';
 import type { Failure, RetryDecision } from './failure.js';
 import type { HeldLimits } from './held-messages.js';
 import type { PersistentConnection } from './persistent-connection.js';
-import type { SubscriptionProtocol } from './subscriber.js';
+import type { SubscriptionProtocol } from './subscription-protocol.js';
 import type { Rate } from './token-bucket.js';
 import type { Venue } from './venues.js';
 

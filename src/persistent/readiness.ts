@@ -1,6 +1,6 @@
 /** The promise of being ready: kept once, and made anew after a loss. */
 
-import { promiseWithResolvers } from './subscriptions.js';
+import { type Deferred, deferred } from './deferred.js';
 
 export class Readiness {
   #current = unhandled();
@@ -29,8 +29,8 @@ export class Readiness {
 }
 
 /** Nobody need wait for it. */
-function unhandled(): ReturnType<typeof promiseWithResolvers<void>> {
-  const made = promiseWithResolvers<void>();
+function unhandled(): Deferred<void> {
+  const made = deferred<void>();
   made.promise.catch(() => {});
   return made;
 }

@@ -3,13 +3,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Message } from '../../src/index.js';
+import { DesiredSet, type Entry } from '../../src/persistent/desired-set.js';
 import { Pacer } from '../../src/persistent/pacer.js';
-import {
-  type Acknowledgement,
-  Subscriber,
-  type SubscriptionProtocol,
-} from '../../src/persistent/subscriber.js';
-import { DesiredSet, type Entry, Subscription } from '../../src/persistent/subscriptions.js';
+import { Subscriber } from '../../src/persistent/subscriber.js';
+import { Subscription } from '../../src/persistent/subscription.js';
+import type { Acknowledgement, SubscriptionProtocol } from '../../src/persistent/subscription-protocol.js';
 import { FakeClock } from './fake-clock.js';
 
 interface Asked {

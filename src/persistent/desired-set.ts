@@ -4,17 +4,8 @@
  */
 
 import { HeartwireError } from '../errors.js';
-
-/** Where a key stands. */
-export type SubscriptionState =
-  /** Not asked for yet, or asked for and not acknowledged. */
-  | 'pending'
-  /** The connection in use is subscribed, by the word of the other side. */
-  | 'subscribed'
-  /** The other side does not want it. It is asked again on the next connection. */
-  | 'refused'
-  /** Nobody wants it any more. */
-  | 'released';
+import { type Deferred, deferred } from './deferred.js';
+import type { SubscriptionState } from './subscription.js';
 
 /** One key of the desired set, with what is known of it. */
 export class Entry {
@@ -24,7 +15,7 @@ export class Entry {
   references = 0;
   state: SubscriptionState = 'pending';
   refusal: HeartwireError | undefined;
-  #settled: PromiseWithResolvers<void> | undefined;
+  #settled: Deferred<void> | undefined;
 
   constructor(key: string, params: unknown) {
     this.key = key;
@@ -34,7 +25,7 @@ export class Entry {
   /** See `Subscription.acknowledged`. */
   get acknowledged(): Promise<void> {
     if (this.#settled === undefined) {
-      this.#settled = promiseWithResolvers();
+      this.#settled = deferred();
       this.#settled.promise.catch(() => {});
       this.settle();
     }
@@ -52,46 +43,6 @@ export class Entry {
     // Who was told of a refusal may ask again.
     if (this.state === 'refused') this.#settled = undefined;
     this.state = 'pending';
-  }
-}
-
-/** A wish of the application's, that it can take back. */
-export class Subscription {
-  readonly #entry: Entry;
-  readonly #release: (entry: Entry) => void;
-  #released = false;
-
-  /** @internal */
-  constructor(entry: Entry, release: (entry: Entry) => void) {
-    this.#entry = entry;
-    this.#release = release;
-  }
-
-  get key(): string {
-    return this.#entry.key;
-  }
-
-  get state(): SubscriptionState {
-    return this.#released ? 'released' : this.#entry.state;
-  }
-
-  /**
-   * Resolves when the other side has acknowledged it for the first time, on whatever connection. Rejects with a
-   * `HeartwireError`, `ERR_SUBSCRIPTION_REFUSED` or `ERR_ABORTED` (nobody wants it any more). Need not be handled.
-   */
-  get acknowledged(): Promise<void> {
-    return this.#entry.acknowledged;
-  }
-
-  /** When the last who wanted this key has called it, the venue is told. Only the first call counts. */
-  unsubscribe(): void {
-    if (this.#released) return;
-    this.#released = true;
-    this.#release(this.#entry);
-  }
-
-  [Symbol.dispose](): void {
-    this.unsubscribe();
   }
 }
 
@@ -134,23 +85,6 @@ export class DesiredSet {
   lost(): void {
     for (const entry of this.#entries.values()) entry.pending();
   }
-}
-
-interface PromiseWithResolvers<T> {
-  promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: unknown): void;
-}
-
-/** `Promise.withResolvers`, which Node 20 lacks. */
-export function promiseWithResolvers<T>(): PromiseWithResolvers<T> {
-  let resolve!: (value: T) => void;
-  let reject!: (error: unknown) => void;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }
 
 function released(key: string): HeartwireError {
