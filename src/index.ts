@@ -14,6 +14,9 @@ import {
   UsageError,
 } from './errors.js';
 import { venueHeartbeats } from './heartbeat/venues.js';
+import { ConnectionBudget } from './persistent/connection-budget.js';
+import { PersistentConnection } from './persistent/persistent-connection.js';
+import { venues } from './persistent/venues.js';
 import { Message } from './protocol/message.js';
 
 export type { ConnectOptions } from './connect.js';
@@ -37,6 +40,29 @@ export type {
   StreamSendOptions,
   WaitOptions,
 } from './options.js';
+export type { BackoffOptions } from './persistent/backoff.js';
+export type { Clock } from './persistent/clock.js';
+export type { Failure, FailureKind, RetryDecision } from './persistent/failure.js';
+export type { HeldLimits, HeldMessage } from './persistent/held-messages.js';
+export type { UnknownOutcome } from './persistent/outcomes.js';
+export type { PersistentEnd, PersistentEvents, PersistentStats } from './persistent/persistent-events.js';
+export type {
+  Attempt,
+  AttemptOptions,
+  MessageRate,
+  PersistentOptions,
+  PersistentSendOptions,
+  RecoverySession,
+} from './persistent/persistent-options.js';
+export type { PersistentState, Transition } from './persistent/states.js';
+export type { Subscription, SubscriptionState } from './persistent/subscription.js';
+export type {
+  Acknowledgement,
+  SubscriptionProtocol,
+  SubscriptionRequest,
+} from './persistent/subscription-protocol.js';
+export type { Rate } from './persistent/token-bucket.js';
+export type { Fact, SequenceFields, Venue } from './persistent/venues.js';
 export type { Extension } from './protocol/extensions.js';
 export type { Payload } from './protocol/payload.js';
 export type { PerMessageDeflateOptions } from './protocol/permessage-deflate.js';
@@ -59,10 +85,14 @@ const names = {
   ConnectionLostError,
   HeartbeatTimeoutError,
   venueHeartbeats,
+  ConnectionBudget,
+  PersistentConnection,
+  venues,
 };
 
 export {
   Connection,
+  ConnectionBudget,
   ConnectionLostError,
   connect,
   HandshakeError,
@@ -71,8 +101,10 @@ export {
   Message,
   // What `require('heartwire')` gives, where Node can require ES modules.
   names as 'module.exports',
+  PersistentConnection,
   ProtocolError,
   ReadyState,
   UsageError,
   venueHeartbeats,
+  venues,
 };

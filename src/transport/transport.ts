@@ -340,7 +340,10 @@ export class Transport {
 
   /** At once: RST over tcp; where Node has no way to send one, the stream is closed. */
   reset(): void {
-    if (this.carrier === 'tcp') (this.#stream as Socket).resetAndDestroy();
+    const stream = this.#stream;
+    // While a FIN is on its way to the kernel, libuv refuses to reset, and Node then forgets to close.
+    const ending = stream?.writableEnded && !stream.writableFinished;
+    if (this.carrier === 'tcp' && !ending) (stream as Socket).resetAndDestroy();
     else this.#destroyStream();
   }
 

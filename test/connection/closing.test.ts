@@ -619,6 +619,18 @@ describe('terminate()', GUARD, () => {
     assert.deepEqual(messages, ['a']);
   });
 
+  test('while our FIN waits to be sent: ended all the same (libuv resets nothing that is being shut down)', async (t) => {
+    const made = await link(t, false, {
+      closeTimeout: NEVER,
+      onMessage: (_, connection) => queueMicrotask(() => connection.terminate()),
+    });
+    // The second frame fails the connection, which ends our side; then comes the microtask.
+    await made.peer.write(Buffer.concat([text('a'), encodeFrame({ opcode: 3 })]));
+    const { error } = await outcome(made);
+    assert.equal(error, 'ERR_RESERVED_OPCODE');
+    await made.peer.closed;
+  });
+
   test('while closing, and twice, and when all is over', async (t) => {
     const made = await link(t, false, { closeTimeout: NEVER });
     void made.connection.close();

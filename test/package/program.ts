@@ -2,10 +2,16 @@
 export const PROGRAM = `
 import {
   type ApplicationHeartbeat,
+  type Acknowledgement,
+  type Attempt,
+  type AttemptOptions,
+  type BackoffOptions,
+  type Clock,
   type CloseInfo,
   connect,
   Connection,
   type ConnectionAttempt,
+  ConnectionBudget,
   type ConnectionHandlers,
   type ConnectionLimits,
   ConnectionLostError,
@@ -16,12 +22,17 @@ import {
   type DuplexOptions,
   type EventLoopLag,
   type Extension,
+  type Fact,
+  type Failure,
+  type FailureKind,
   HandshakeError,
   type HandshakeReport,
   type HeartbeatOptions,
   type HeartbeatPayload,
   type HeartbeatStats,
   HeartbeatTimeoutError,
+  type HeldLimits,
+  type HeldMessage,
   HeartwireError,
   type IterateOptions,
   Message,
@@ -30,8 +41,18 @@ import {
   type MessageSource,
   type Payload,
   type PerMessageDeflateOptions,
+  type MessageRate,
+  PersistentConnection,
+  type PersistentEnd,
+  type PersistentEvents,
+  type PersistentOptions,
+  type PersistentSendOptions,
+  type PersistentState,
+  type PersistentStats,
   ProtocolError,
+  type Rate,
   ReadyState,
+  type RecoverySession,
   type Redirect,
   type RttSummary,
   type SendOptions,
@@ -40,11 +61,21 @@ import {
   type SocketOptions,
   type StreamSendOptions,
   type SocketReport,
+  type RetryDecision,
+  type SequenceFields,
+  type Subscription,
+  type SubscriptionProtocol,
+  type SubscriptionRequest,
+  type SubscriptionState,
   type TlsOptions,
   type TlsReport,
+  type Transition,
+  type UnknownOutcome,
   UsageError,
   type VenueHeartbeat,
   venueHeartbeats,
+  type Venue,
+  venues,
   type WaitOptions,
 } from 'heartwire';
 import { createConnection as dial } from 'node:net';
@@ -259,4 +290,95 @@ function explain(thrown: unknown): string | undefined {
   return thrown instanceof HeartwireError ? thrown.message : String(thrown);
 }
 console.log(explain(error));
+
+// ---------------------------------------------------------------------------------------------- persistent
+
+const keysOf = (requests: readonly SubscriptionRequest[]): string =>
+  requests.map(({ key, params }) => key + String(params)).join();
+const subscriptions: SubscriptionProtocol = {
+  subscribe: (requests, id) => keysOf(requests) + id.toFixed(),
+  unsubscribe: (requests) => Buffer.from(keysOf(requests)),
+  acknowledgement(message): Acknowledgement | undefined {
+    is<Message>()(message);
+    return { id: 1, keys: ['a'], refused: 'no', retryAfter: 1 };
+  },
+  batchSize: 10,
+  timeout: 1_000,
+  retries: 2,
+};
+const attemptOptions: AttemptOptions = { headers: { A: 'b' }, tls };
+const backoff: BackoffOptions = { base: 1, cap: 2 };
+const rate: Rate = { limit: 10, per: 1_000, burst: 5 };
+const messageRate: MessageRate = { ...rate, countsPings: true, countsPongs: true };
+const queue: HeldLimits = { maxMessages: 1, maxBytes: 2, timeToLive: 3 };
+const clock: Clock = { now: () => 0, after: () => () => {} };
+const sequence: SequenceFields = { kind: 'previous', id: 'seqId', from: 'prevSeqId', per: 'channel', reset: 1 };
+const fact: Fact<SequenceFields> = { value: sequence, source: 'me', date: '2026-01-01', verified: false };
+const venue: Venue = { ...venues.okx, name: 'mine', sequence: fact };
+const persistentOptions: PersistentOptions = {
+  connect: async ({ epoch, url }: Attempt) => ({ ...attemptOptions, url: url + epoch.toFixed() }),
+  onMessage(message, feed) {
+    is<Message>()(message);
+    is<PersistentConnection>()(feed);
+  },
+  async authenticate({ connection, epoch, reply, send, signal, url }: RecoverySession) {
+    is<Connection>()(connection);
+    const answer = reply((message) => (message.isText ? epoch : undefined));
+    await send(url + String(signal.aborted));
+    is<number>()(await answer);
+  },
+  authenticationTimeout: 1,
+  subscriptions,
+  channelOf: (message) => message.text(),
+  acknowledges: () => undefined,
+  messageRate,
+  connectionBudget: { ...rate, key: 'venue' },
+  venue,
+  backoff,
+  stableAfter: 1,
+  maxAttempts: 2,
+  retry(failure: Failure, decision: RetryDecision) {
+    const kind: FailureKind = failure.kind;
+    console.log(kind.trim(), failure.close?.code.toFixed(), failure.error?.message, failure.attempts.toFixed());
+    return { ...decision, delay: decision.delay * 2, retry: decision.holdOff < 1 };
+  },
+  queue,
+  maxUnacknowledged: 3,
+  signal: AbortSignal.timeout(1_000),
+  clock,
+  random: () => 0.5,
+};
+const feed = new PersistentConnection(['wss://a.test/', new URL('wss://b.test/')], persistentOptions);
+new PersistentConnection('wss://a.test/', { connectionBudget: new ConnectionBudget(rate) });
+new PersistentConnection('wss://a.test/', { connectionBudget: false });
+feed.on('state', ({ at, delay, epoch, failure, from, to }: Transition) => {
+  const states: PersistentState[] = [from, to];
+  console.log(states, at + epoch, delay?.toFixed(), failure?.kind.trim());
+});
+feed.on('unknown-outcome', ({ key, sentAt }: UnknownOutcome) => console.log(key.trim(), sentAt.toFixed()));
+feed.on('dropped', ({ message }: PersistentEvents['dropped']) => is<HeldMessage>()(message));
+// @ts-expect-error: there is no such event
+feed.on('message', () => {});
+is<void>()(await feed.ready);
+const sendOptions: PersistentSendOptions = { binary: true, whenDown: 'queue', timeToLive: 1, key: 'order' };
+is<boolean>()(feed.send('order', sendOptions) && feed.acknowledge('order'));
+console.log(feed.unacknowledged.map((key) => key.trim()), feed.desired.map((key) => key.trim()));
+const subscription: Subscription = feed.subscribe('trades', { depth: 10 });
+const subscriptionState: SubscriptionState = subscription.state;
+is<void>()(await subscription.acknowledged);
+console.log(subscriptionState, subscription.key.trim());
+subscription.unsubscribe();
+for await (const message of feed.messages('trades', patience)) is<string | Buffer>()(message);
+const numbers: PersistentStats = feed.stats();
+console.log(numbers.queued + numbers.subscribed + numbers.desired + numbers.failures + numbers.unacknowledged);
+feed.pause();
+feed.resume();
+feed.reconnect('why not');
+is<Connection | undefined>()(feed.connection);
+const end: PersistentEnd = await feed.close(1000, 'done');
+console.log(end.error?.code.trim(), end.close?.code.toFixed(), feed.state, feed.epoch.toFixed());
+{
+  await using disposed = new PersistentConnection('wss://a.test/');
+  is<PersistentEnd>()(await disposed.closed);
+}
 `;

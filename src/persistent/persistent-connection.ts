@@ -1,0 +1,457 @@
+/**
+ * A connection that comes back by itself. It owns one leg at a time, and the way from one to the next: what a
+ * failure calls for, how long to wait, whose turn it is. What the application wants outlives the legs: the desired
+ * subscriptions, the messages that wait, the channels' queues.
+ */
+
+import type { Connection } from '../connection.js';
+import { HeartwireError, UsageError } from '../errors.js';
+import type { MessageIterator } from '../message-iterator.js';
+import type { WaitOptions } from '../options.js';
+import { rethrow } from '../protocol/callback.js';
+import { closePayload } from '../protocol/closing-handshake.js';
+import type { Payload } from '../protocol/payload.js';
+import { AddressRotation } from './address-rotation.js';
+import { Backoff } from './backoff.js';
+import { Channels } from './channels.js';
+import { type Clock, systemClock } from './clock.js';
+import { ConnectionBudget, sharedBudget, type Turn } from './connection-budget.js';
+import { deferred } from './deferred.js';
+import { DesiredSet } from './desired-set.js';
+import { Events } from './events.js';
+import { decide, type Failure, hostOf, POLICIES, type RetryDecision } from './failure.js';
+import { Leg, type LegEnd, type LegHost, type LegPhase } from './leg.js';
+import { Outgoing, type OutgoingOwner } from './outgoing.js';
+import type { PersistentEnd, PersistentEvents, PersistentStats } from './persistent-events.js';
+import type { PersistentOptions, PersistentSendOptions } from './persistent-options.js';
+import { Readiness } from './readiness.js';
+import { type PersistentState, StateMachine } from './states.js';
+import { Subscription } from './subscription.js';
+
+const STABLE_AFTER = 30_000;
+
+export class PersistentConnection {
+  /** Resolves when it has ended for good; never rejects. */
+  readonly closed: Promise<PersistentEnd>;
+
+  readonly #options: PersistentOptions;
+  readonly #urls: readonly string[];
+  readonly #clock: Clock;
+  readonly #events = new Events<PersistentEvents>();
+  readonly #machine: StateMachine;
+  readonly #backoff: Backoff;
+  readonly #desired = new DesiredSet();
+  readonly #outgoing: Outgoing;
+  readonly #channels: Channels;
+  readonly #host: LegHost;
+  readonly #rotation = new AddressRotation();
+  readonly #resolveClosed: (end: PersistentEnd) => void;
+  readonly #readiness = new Readiness();
+  #leg: Leg | undefined;
+  #epoch = 0;
+  #failures = 0;
+  #pausedByUser = false;
+  /** Ends the wait for the next attempt. */
+  #turn: Turn | undefined;
+  #cancelBackoff: (() => void) | undefined;
+  #cancelStable: (() => void) | undefined;
+
+  /**
+   * Begins to connect when the current callback is over, so that listeners added until then hear everything.
+   *
+   * @param urls `ws:` or `wss:`; of several, the first is tried first
+   * @throws UsageError `ERR_INVALID_URL`, `ERR_INVALID_OPTION`
+   */
+  constructor(urls: string | URL | readonly (string | URL)[], options: PersistentOptions = {}) {
+    this.#options = options;
+    this.#urls = (Array.isArray(urls) ? urls : [urls]).map(href);
+    if (this.#urls.length === 0) throw new UsageError('ERR_INVALID_URL', 'There is no URL');
+    this.#clock = options.clock ?? systemClock;
+    this.#backoff = new Backoff(options.backoff ?? {}, options.random ?? Math.random);
+    this.#outgoing = new Outgoing(this.#clock, options, this.#outgoingOwner());
+    this.#channels = new Channels(options.channelOf, () => this.#applyPause());
+    this.#machine = new StateMachine((transition) => this.#events.emit('state', transition));
+    const { promise, resolve } = deferred<PersistentEnd>();
+    this.closed = promise;
+    this.#resolveClosed = resolve;
+    this.#host = this.#makeHost();
+    options.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    queueMicrotask(() => {
+      if (options.signal?.aborted) this.#onAbort();
+      else if (this.state === 'idle') this.#attempt(this.#urls[0]);
+    });
+  }
+
+  get state(): PersistentState {
+    return this.#machine.current;
+  }
+
+  /** Resolves when it is ready, at once if it is; anew after a loss. Rejects when it has closed for good. */
+  get ready(): Promise<void> {
+    return this.#readiness.promise;
+  }
+
+  /** The number of the current attempt. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The connection in use, for its `stats()` and `ping()`; undefined while there is none. */
+  get connection(): Connection | undefined {
+    return this.#leg?.connection;
+  }
+
+  on<Name extends keyof PersistentEvents>(
+    name: Name,
+    listener: (event: PersistentEvents[Name]) => void,
+  ): this {
+    this.#events.on(name, listener);
+    return this;
+  }
+
+  off<Name extends keyof PersistentEvents>(
+    name: Name,
+    listener: (event: PersistentEvents[Name]) => void,
+  ): this {
+    this.#events.off(name, listener);
+    return this;
+  }
+
+  // ---------------------------------------------------------------------------------------------- sending
+
+  /**
+   * Sends a message, from `subscribing` on. It is sent at most once, and never on its own after a loss.
+   *
+   * @returns false: accepted, but it waits, or more than the connection's `highWaterMark` bytes do
+   * @throws HeartwireError `ERR_NOT_READY`, `ERR_MESSAGE_RATE`, `ERR_SEND_QUEUE_FULL`,
+   *   `ERR_TOO_MANY_UNACKNOWLEDGED`; UsageError `ERR_KEY_IN_USE`, and what `Connection.send` throws. It was not
+   *   sent then, and will not be
+   */
+  send(data: Payload, options: PersistentSendOptions = {}): boolean {
+    if (this.state === 'closing' || this.#machine.isClosed) throw this.#outgoing.notReady();
+    return this.#outgoing.send(data, options);
+  }
+
+  /** The other side has acknowledged the message with this key. False: none waits. */
+  acknowledge(key: string): boolean {
+    return this.#outgoing.acknowledge(key);
+  }
+
+  /** The keys of messages that were sent and not acknowledged yet, oldest first. */
+  get unacknowledged(): string[] {
+    return this.#outgoing.unacknowledged;
+  }
+
+  // ---------------------------------------------------------------------------------------- subscriptions
+
+  /**
+   * Wants to be subscribed to `key`, on this connection and all that follow, until `unsubscribe()`. A key that is
+   * wanted several times is subscribed to once. In any state.
+   *
+   * @param params what the builder of the request needs besides; of the first who wants the key
+   * @throws UsageError `ERR_INVALID_OPTION` without the option `subscriptions`; HeartwireError `ERR_NOT_READY` when
+   *   it has closed for good
+   */
+  subscribe(key: string, params?: unknown): Subscription {
+    if (this.#options.subscriptions === undefined)
+      throw new UsageError('ERR_INVALID_OPTION', 'subscribe() needs the option `subscriptions`');
+    if (this.#machine.isClosed) throw this.#outgoing.notReady();
+    const entry = this.#desired.add(key, params);
+    if (entry.references === 1) this.#leg?.subscriber?.changed(key);
+    return new Subscription(entry, () => {
+      this.#desired.release(entry);
+      if (entry.references === 0) this.#leg?.subscriber?.changed(key);
+    });
+  }
+
+  /** The keys that are wanted, each once. */
+  get desired(): string[] {
+    return Array.from(this.#desired.entries(), ({ key }) => key);
+  }
+
+  /**
+   * `for await (const message of feed.messages('trades'))`: the messages of a channel, as `channelOf` tells it, or
+   * of all channels, over all reconnections. Subscribes to the key of the same name until the loop is left, unless
+   * `subscribe` is false. Up to 1 MiB and 1 024 messages wait for the loop, then the socket pauses. The loop ends
+   * with `close()`, and throws what else ended the connection for good.
+   *
+   * @throws UsageError `ERR_INVALID_OPTION` for a channel without the option `channelOf`
+   */
+  messages(channel?: string, options: WaitOptions & { subscribe?: boolean } = {}): MessageIterator {
+    if (channel !== undefined && this.#options.channelOf === undefined)
+      throw new UsageError('ERR_INVALID_OPTION', 'messages(channel) needs the option `channelOf`');
+    const subscribes = options.subscribe ?? this.#options.subscriptions !== undefined;
+    const subscription =
+      channel !== undefined && subscribes && !this.#machine.isClosed ? this.subscribe(channel) : undefined;
+    const iterator = this.#channels.iterate(channel, options, () => {
+      subscription?.unsubscribe();
+      this.#leg?.attend();
+    });
+    this.#leg?.attend();
+    return iterator;
+  }
+
+  /** Stops delivery and reading, on this connection and those that follow: see `Connection.pause`. */
+  pause(): void {
+    this.#pausedByUser = true;
+    this.#applyPause();
+  }
+
+  resume(): void {
+    this.#pausedByUser = false;
+    this.#applyPause();
+  }
+
+  #applyPause(): void {
+    if (this.#host.isPaused) this.connection?.pause();
+    else this.connection?.resume();
+  }
+
+  // ----------------------------------------------------------------------------------------- the next leg
+
+  #attempt(url: string): void {
+    const dial = (): void => {
+      this.#turn = undefined;
+      this.#dial(url);
+    };
+    const budget = this.#budgetOf(url);
+    if (budget === undefined) {
+      dial();
+      return;
+    }
+    const turn = budget.request(dial);
+    if (turn.granted) return;
+    this.#turn = turn;
+    this.#go('awaiting-budget', { delay: turn.wait });
+  }
+
+  #dial(url: string): void {
+    this.#epoch++;
+    const leg = new Leg(this.#epoch, url, this.#host);
+    this.#leg = leg;
+    this.#go('connecting');
+    // A listener may have closed us.
+    if (this.#leg === leg) void leg.begin();
+  }
+
+  #budgetOf(url: string): ConnectionBudget | undefined {
+    const { connectionBudget = this.#options.venue?.connections?.value, venue } = this.#options;
+    if (connectionBudget === false) return undefined;
+    if (connectionBudget instanceof ConnectionBudget) return connectionBudget;
+    const named = connectionBudget as { key?: string } | undefined;
+    return sharedBudget(named?.key ?? venue?.name ?? hostOf(url), connectionBudget);
+  }
+
+  #onPhase(phase: LegPhase): void {
+    if (phase === 'ended') return;
+    const leg = this.#leg!;
+    this.#go(phase);
+    if (phase !== 'ready' || this.#leg !== leg) return;
+    const { stableAfter = STABLE_AFTER } = this.#options;
+    this.#cancelStable = this.#clock.after(stableAfter, () => {
+      this.#failures = 0;
+      this.#backoff.reset();
+      this.#rotation.served(leg.address);
+    });
+    this.#readiness.keep();
+    this.#events.emit('ready', { epoch: leg.epoch, url: leg.url, address: leg.address });
+  }
+
+  /** Data flows: the backoff begins anew, but not with an attempt at once, or a server that sends and closes has us spin. */
+  #onData(): void {
+    this.#failures = Math.min(this.#failures, 1);
+    this.#backoff.reset();
+  }
+
+  #onEnded(leg: Leg, end: LegEnd): void {
+    this.#leave();
+    this.#failures++;
+    const failure: Failure = { ...end, epoch: leg.epoch, url: leg.url, attempts: this.#failures };
+    const decision = this.#decide(failure, leg.wasReady);
+    this.#budgetOf(leg.url)?.holdOff(decision.holdOff);
+    const { maxAttempts = Number.POSITIVE_INFINITY } = this.#options;
+    const retry = decision.retry && this.#failures < maxAttempts;
+
+    if (retry) this.#go('backing-off', { delay: decision.delay, failure });
+    this.#events.emit('failure', { failure, decision: { ...decision, retry } });
+    for (const outcome of this.#outgoing.lose(leg.epoch, failure))
+      this.#events.emit('unknown-outcome', outcome);
+    if (!retry) this.#finish({ error: gaveUp(failure) }, failure);
+    // A listener may have closed us.
+    else if (this.state === 'backing-off') this.#wait(decision);
+  }
+
+  #decide(failure: Failure, wasReady: boolean): RetryDecision {
+    const stays = wasReady && failure.attempts === 1 && POLICIES[failure.kind].stays;
+    const next = this.#urls[(this.#urls.indexOf(failure.url) + (stays ? 0 : 1)) % this.#urls.length];
+    const decision = decide(failure, {
+      next,
+      urls: this.#urls.length,
+      penalty: this.#options.venue?.penalty?.value ?? 0,
+      backoff: () => this.#backoff.next(),
+    });
+    try {
+      return this.#options.retry?.(failure, decision) ?? decision;
+    } catch (thrown) {
+      rethrow(thrown);
+      return decision;
+    }
+  }
+
+  #wait({ delay, url }: RetryDecision): void {
+    this.#cancelBackoff = this.#clock.after(delay, () => {
+      this.#cancelBackoff = undefined;
+      this.#attempt(url);
+    });
+  }
+
+  /** The leg is gone, or about to go. */
+  #leave(): void {
+    this.#leg = undefined;
+    this.#cancelStable?.();
+    this.#cancelStable = undefined;
+    this.#desired.lost();
+    this.#readiness.lose();
+  }
+
+  #go(to: PersistentState, about: { delay?: number; failure?: Failure } = {}): void {
+    this.#machine.go(to, { epoch: this.#epoch, at: this.#clock.now(), ...about });
+  }
+
+  /** What the legs work with and tell. Of those that are not ours any more, nothing is heard. */
+  #makeHost(): LegHost {
+    const ours = (leg: Leg): boolean => leg === this.#leg;
+    const isPaused = (): boolean => this.#pausedByUser || this.#channels.isBlocked;
+    const awaitsOutcomes = (): boolean =>
+      this.#options.acknowledges !== undefined && this.#outgoing.unacknowledgedCount > 0;
+    return {
+      clock: this.#clock,
+      options: this.#options,
+      feed: this,
+      messageRate: this.#options.messageRate ?? this.#options.venue?.messages?.value,
+      desired: this.#desired,
+      channels: this.#channels,
+      rotation: this.#rotation,
+      held: this.#outgoing.source(),
+      get isPaused() {
+        return isPaused();
+      },
+      get awaitsOutcomes() {
+        return awaitsOutcomes();
+      },
+      onPhase: (leg, phase) => void (ours(leg) && this.#onPhase(phase)),
+      onData: (leg) => void (ours(leg) && this.#onData()),
+      onAcknowledged: (key) => void this.acknowledge(key),
+      onSubscribed: (leg, entry) => {
+        if (!ours(leg)) return;
+        entry.state = 'subscribed';
+        entry.settle();
+        this.#events.emit('subscribed', { key: entry.key, epoch: leg.epoch });
+      },
+      onUnsubscribed: (leg, key) => {
+        if (ours(leg)) this.#events.emit('unsubscribed', { key, epoch: leg.epoch });
+      },
+      onRefused: (leg, entry) => {
+        if (!ours(leg)) return;
+        entry.state = 'refused';
+        entry.settle();
+        this.#events.emit('refused', { key: entry.key, epoch: leg.epoch, error: entry.refusal! });
+      },
+      onEnded: (leg, end) => void (ours(leg) && this.#onEnded(leg, end)),
+    };
+  }
+
+  #outgoingOwner(): OutgoingOwner {
+    const leg = (): Leg | undefined => this.#leg;
+    const state = (): PersistentState => this.state;
+    return {
+      get leg() {
+        return leg();
+      },
+      get state() {
+        return state();
+      },
+      onDropped: (message, error) => this.#events.emit('dropped', { message, error }),
+    };
+  }
+
+  // ---------------------------------------------------------------------------------------------- closing
+
+  /** Gives up the connection in use, and makes another: at once, the first time. */
+  reconnect(reason = 'reconnect() was called'): void {
+    this.#leg?.fail('application', new HeartwireError('ERR_RECONNECT', reason));
+  }
+
+  /**
+   * Ends it for good, from every state: the open connection with the closing handshake, an attempt at once.
+   * @param code as for `Connection.close`
+   * @throws UsageError `ERR_CLOSE_CODE`, `ERR_CLOSE_REASON`
+   */
+  close(code = 1000, reason = ''): Promise<PersistentEnd> {
+    closePayload(code, reason);
+    if (this.state === 'closing' || this.state === 'closed') return this.closed;
+    this.#turn?.cancel();
+    this.#cancelBackoff?.();
+    const leg = this.#leg;
+    if (leg?.connection === undefined) {
+      leg?.abandon();
+      this.#finish({});
+    } else {
+      this.#cancelStable?.();
+      this.#go('closing');
+      void leg.close(code, reason).then((close) => {
+        for (const outcome of this.#outgoing.lose(leg.epoch, undefined))
+          this.#events.emit('unknown-outcome', outcome);
+        this.#finish({ close });
+      });
+    }
+    return this.closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  readonly #onAbort = (): void => {
+    void this.close();
+  };
+
+  /** The last step, from whatever state. */
+  #finish(end: PersistentEnd, failure?: Failure): void {
+    if (this.#machine.isClosed) return;
+    this.#leave();
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#go('closed', { failure });
+    this.#outgoing.end();
+    const { error } = end;
+    this.#channels.end(error);
+    this.#readiness.break(error ?? new HeartwireError('ERR_NOT_READY', 'The connection was closed'));
+    this.#events.emit('closed', end);
+    this.#resolveClosed(end);
+  }
+
+  stats(): PersistentStats {
+    return {
+      state: this.state,
+      epoch: this.#epoch,
+      failures: this.#failures,
+      desired: this.#desired.size,
+      subscribed: this.#leg?.subscriber?.subscribed().length ?? 0,
+      queued: this.#outgoing.queued,
+      unacknowledged: this.#outgoing.unacknowledgedCount,
+    };
+  }
+}
+
+function href(url: string | URL): string {
+  try {
+    return new URL(url).href;
+  } catch (cause) {
+    throw new UsageError('ERR_INVALID_URL', `Not a URL: ${String(url)}`, { cause });
+  }
+}
+
+function gaveUp({ attempts, kind, url, error }: Failure): HeartwireError {
+  const message = `Gave up after ${attempts} failed attempts; the last one, to ${hostOf(url)}: ${kind}`;
+  return new HeartwireError('ERR_GAVE_UP', message, { cause: error });
+}

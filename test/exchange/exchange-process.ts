@@ -1,0 +1,57 @@
+/** The exchange in a process of its own: its event loop goes on while ours stands still, and it can live in another network. */
+
+import { delayingProxy } from './delaying-proxy.js';
+import { type Exchange, type ExchangeOptions, startExchange } from './exchange.js';
+import type { Rules } from './rules.js';
+
+/** What may be asked of it, by message. */
+export interface ExchangeCalls {
+  /** `delay`: ms that every byte takes, in each direction. */
+  start(options: ExchangeOptions & { delay?: number }): { url: string };
+  publishEvery(options: { ms: number; channels: string[]; count?: number }): void;
+  rules(rules: Partial<Rules>): void;
+  resetAll(none: undefined): void;
+  report(none: undefined): ExchangeReport;
+  sentTo(channel: string): number[];
+}
+
+export interface ExchangeReport {
+  sessions: number;
+  connections: number;
+  subscriptions: string[];
+  violations: string[];
+}
+
+export interface Call {
+  id: number;
+  name: keyof ExchangeCalls;
+  argument: never;
+}
+
+if (process.send !== undefined) {
+  let exchange: Exchange;
+  const calls: { [Name in keyof ExchangeCalls]: (argument: Parameters<ExchangeCalls[Name]>[0]) => unknown } =
+    {
+      async start({ delay, ...options }) {
+        exchange = await startExchange(options);
+        if (delay === undefined) return { url: exchange.url };
+        return { url: `ws://127.0.0.1:${await delayingProxy(exchange.port, delay)}/` };
+      },
+      publishEvery: ({ ms, channels, count }) => exchange.publishEvery(ms, channels, count),
+      rules: (rules) => void Object.assign(exchange.rules, rules),
+      resetAll: () => exchange.resetAll(),
+      report: () => ({
+        sessions: exchange.sessions.size,
+        connections: exchange.history.length,
+        subscriptions: exchange.subscriptions,
+        violations: exchange.violations,
+      }),
+      sentTo: (channel) => exchange.sentTo(channel),
+    };
+  process.on('message', async ({ id, name, argument }: Call) => {
+    const result = await calls[name](argument);
+    process.send?.({ id, result });
+  });
+  // Nobody is left to ask for anything.
+  process.on('disconnect', () => process.exit());
+}
