@@ -3,12 +3,13 @@
  * connection fared. What the tests judge is observed here from outside: by callbacks, and by a ticker that measures how
  * long this process wanted to run and did not get to.
  */
+import { connect as connectTcp } from 'node:net';
+import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Connection, type ConnectOptions, connect, HeartbeatTimeoutError } from '../../src/index.js';
 import type { HeartbeatOptions } from '../../src/heartbeat/settings.js';
-import { type Doors } from './heartbeat-server.js';
+import { type Connection, type ConnectOptions, connect, HeartbeatTimeoutError } from '../../src/index.js';
 import { serve } from './heartbeat-remote.js';
-import { plainDuplex } from './heartbeat-foreign.js';
+import type { Doors } from './heartbeat-server.js';
 
 /** Where the event loop is made to stand still. */
 export type Where = 'message' | 'immediate' | 'timer' | 'tick' | 'pong in the kernel';
@@ -106,7 +107,9 @@ const methods = {
   async open(opening: Opening): Promise<void> {
     await openAll(opening);
     await Promise.all(
-      links.map(({ connection, kind }) => (kind.includes('/mute') ? undefined : connection.ping().catch(() => {}))),
+      links.map(({ connection, kind }) =>
+        kind.includes('/mute') ? undefined : connection.ping().catch(() => {}),
+      ),
     );
   },
 
@@ -209,12 +212,12 @@ async function openAll({ doors, count, paths, modes, heartbeat, delayed, foreign
       // Every combination, as far as there are enough.
       const behindRelay = delayed === true && (i >> 1) % 2 === 1;
       const mode = modes[(i >> 2) % modes.length];
-      const path = paths[(i >> 2) % paths.length === 0 ? (i >> 3) % paths.length : (i >> 2) % paths.length];
+      const path = paths[(i >> 3) % paths.length];
       const port = doors[behindRelay ? 'delayed' : 'direct'][tls ? 'wss' : 'ws'];
       const scheme = tls ? 'wss' : 'ws';
       const options: ConnectOptions = { heartbeat: { ...heartbeat, mode } };
       if (tls) options.tls = { ca: doors.ca, servername: 'localhost' };
-      if (foreign) options.createConnection = ({ host, port }) => plainDuplex(host, Number(port));
+      if (foreign) options.createConnection = ({ host }) => hidden(port, host);
       const connection = await connect(`${scheme}://${doors.host}:${port}${path}`, options);
       const kind = `${scheme} ${path} ${mode}${behindRelay ? ' delayed' : ''}`;
       return new Link(connection, kind, () => {
@@ -224,6 +227,12 @@ async function openAll({ doors, count, paths, modes, heartbeat, delayed, foreign
       });
     }),
   );
+}
+
+/** A stream that does not show its socket. */
+function hidden(port: number, host: string): Duplex {
+  const socket = connectTcp({ port, host, noDelay: true });
+  return Duplex.from({ readable: socket, writable: socket } as unknown as Parameters<typeof Duplex.from>[0]);
 }
 
 function burst(bytes: number): void {

@@ -10,7 +10,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Server, Socket } from 'node:net';
+import {
+  type AddressInfo,
+  connect as connectTcp,
+  createServer as createTcpServer,
+  type Server,
+  type Socket,
+} from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { certificate } from '../server/certificate.js';
 import { serve } from './heartbeat-remote.js';
@@ -49,7 +55,10 @@ const methods = {
       server.on('connection', (socket, request) => behave(socket, request.url ?? ''));
     }
     const [ws, wss] = [await listen(plain, host), await listen(secure, host)];
-    const relays = [await listen(relayTo(host, ws, delay), host), await listen(relayTo(host, wss, delay), host)];
+    const relays = [
+      await listen(relayTo(host, ws, delay), host),
+      await listen(relayTo(host, wss, delay), host),
+    ];
     setInterval(feed, EVERY);
     setInterval(tick, TICK);
     return {
