@@ -273,11 +273,11 @@ export async function diedWhilePaused(
 /** A ping lies behind a backlog that takes far longer than the timeout: as long as it moves, the link lives. */
 export async function slowLink(rig: Rig): Promise<Row> {
   const line = row('1 Mbit/s with 0.5 MB in front of the ping');
-  await open({ ...rig, count: 10 }, { paths: ['/quiet'] });
+  await open({ ...rig, count: 2 }, { paths: ['/quiet'] });
   const since = now();
   const before = await rig.client.fates();
   rig.network.limitRate(1_000_000);
-  await rig.client.burst(50_000);
+  await rig.client.burst(200_000);
   await delay(6_000);
   rig.network.limitRate(0);
   await delay(1_000);
