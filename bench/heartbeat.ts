@@ -1,5 +1,5 @@
 /**
- * What heartbeats cost, and what they measure: `npm run bench:heartbeat [-- --quick]`.
+ * What heartbeats cost, and what they measure: `npm run bench:heartbeat [-- --quick --only idle]`.
  *   receiving   CPU time per message with a heartbeat against none, in turns, each time on a connection of its own
  *   idle        CPU time of 10 000 idle connections that are pinged, against raw sockets exchanging the same bytes
  *   round trip  what `onRtt` says on the bare loopback, against a raw socket that asks the same server
@@ -13,8 +13,11 @@ import { median } from './harness/statistics.js';
 import { PATIENCE } from './harness/turns.js';
 import type { Beat, HeartbeatCalls } from './heartbeat/heartbeat-process.js';
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
-const quick = values.quick;
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
+});
+const { quick, only } = values;
+const wanted = (part: string): boolean => part.includes(only);
 
 /**
  * Each kind in a process of its own, with a server of its own (20 000 sockets are more than one process may have on
@@ -55,7 +58,7 @@ function ratio(samples: Map<Beat, number[]>, of: Beat, to: Beat): string {
 
 const microseconds = (samples: readonly number[]): string => `${median(samples).toFixed(2)} µs`;
 
-{
+if (wanted('receiving')) {
   const pairs = quick ? 3 : 15;
   for (const byteLength of [128, 1_024]) {
     const server = new Child<ServerCalls>('server', 'harness/server-process.ts', { core: cores?.server });
@@ -81,7 +84,7 @@ const microseconds = (samples: readonly number[]): string => `${median(samples).
     );
   }
 }
-{
+if (wanted('idle')) {
   const count = quick ? 1_000 : 10_000;
   const rounds = quick ? 2 : 5;
   const samples = await inTurns(['idle, heartwire', 'idle, raw'], rounds, { count, quick });
@@ -90,7 +93,7 @@ const microseconds = (samples: readonly number[]): string => `${median(samples).
       `raw sockets ${microseconds(samples.get('idle, raw')!)}: × ${ratio(samples, 'idle, heartwire', 'idle, raw')} (${rounds} rounds)`,
   );
 }
-{
+if (wanted('round trip')) {
   const rounds = quick ? 3 : 9;
   const samples = await inTurns(['round trip, heartwire', 'round trip, raw'], rounds, { quick });
   const apart = samples

@@ -269,7 +269,7 @@ export class Connection implements ConnectionHandlers {
       const bytes = this.#pings.payload(payload);
       const sentAt = performance.now();
       this.#outbound.control(Opcode.ping, bytes);
-      const answered = this.#pings.sent(bytes, sentAt);
+      const answered = this.#pings.sent(bytes, Math.max(sentAt, this.#outbound.sentAt));
       return await unlessAborted(answered, signal, 'waiting for a Pong');
     } catch (error) {
       throw this.#in(error);
@@ -477,8 +477,11 @@ export class Connection implements ConnectionHandlers {
       sight.sent = outbound.sent;
       sight.queued = outbound.sent + outbound.buffered;
       sight.taken = transport.taken;
+      sight.sentAt = outbound.sentAt;
     },
-    ping: (connection, payload) => connection.#outbound.control(Opcode.ping, payload),
+    ping(connection, payload) {
+      connection.#outbound.control(Opcode.ping, payload);
+    },
     send(connection, payload) {
       const outbound = connection.#outbound;
       if (connection.#streaming || outbound.unfinished || !outbound.hasRoom(payload)) return false;

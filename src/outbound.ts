@@ -202,8 +202,9 @@ export class Outbound {
 
   #flush(): void {
     if (this.#sender.unflushed === 0) return;
-    this.#sender.flush();
+    // Before the write: on the loopback the answer may be under way when it returns.
     this.sentAt = performance.now();
+    this.#sender.flush();
     if (this.#drainWanted || this.#flushWaiters.length > 0) Outbound.#onProgress(this);
   }
 

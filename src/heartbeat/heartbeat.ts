@@ -37,12 +37,23 @@ export interface HeartbeatLink<Owner> {
 /** ms until a reply that found no room is tried again. */
 const PAY_AGAIN = 100;
 
+/** ms in which a peer that takes what we send acknowledges some of it, where no round trip is known. */
+const SOON = 150;
+
 /** What is worth a mention, in ms. */
 const LONG_STALL = 100;
 const RECENTLY = 1_000;
 
 /** One for all: it is written before it is read. */
-const sight: Sight = { lastReceivedAt: 0, pausedSince: 0, resumedAt: 0, sent: 0, queued: 0, taken: 0 };
+const sight: Sight = {
+  lastReceivedAt: 0,
+  pausedSince: 0,
+  resumedAt: 0,
+  sent: 0,
+  queued: 0,
+  taken: 0,
+  sentAt: 0,
+};
 
 export class Heartbeat<Owner> implements Scheduled {
   dueAt = 0;
@@ -162,9 +173,11 @@ export class Heartbeat<Owner> implements Scheduled {
     if (request === undefined) this.#link.ping(this.#owner, this.#pings.next());
     else isSent = this.#request(request);
     if (isSent) {
-      this.#askedAt = now;
+      this.#look();
+      // Where it was not written at once, the round trip is that of its wait as well.
+      this.#askedAt = Math.max(now, sight.sentAt);
       this.#stalledBefore = this.#schedule.lag.total;
-      watchdog.asked(now, this.#look(), this.#timeout);
+      watchdog.asked(now, sight, this.#timeout);
     } else {
       watchdog.couldNotAsk(now, this.#look(), this.#timeout);
     }
@@ -293,7 +306,8 @@ export class Heartbeat<Owner> implements Scheduled {
     const evidence = weigh(queue, sight.sent - queue.unacknowledged, watchdog.end);
     if (evidence === Evidence.unread) watchdog.withhold(now);
     if (evidence !== Evidence.underWay) return evidence;
-    if (watchdog.isUnderWay(now, sight.taken - queue.unacknowledged, timeout)) return evidence;
+    const soon = Math.min(timeout, Math.max(timeout / 4, this.#rtt?.bound ?? SOON));
+    if (watchdog.isUnderWay(now, sight.taken - queue.unacknowledged, timeout, soon)) return evidence;
     return queue.windowClosed ? Evidence.silent : Evidence.dead;
   }
 

@@ -17,6 +17,8 @@ export interface Sight {
   queued: number;
   /** Bytes on the wire, TLS included, that the kernel has taken; 0 where that is not known. */
   taken: number;
+  /** When the last write began. */
+  sentAt: number;
 }
 
 export const Action = {
@@ -116,13 +118,13 @@ export class Watchdog {
   }
 
   /**
-   * The Ping has not come to the peer yet: its kernel has acknowledged so many bytes, on the wire. False when that is
-   * no progress.
+   * The Ping has not come to the peer yet: its kernel has acknowledged so many bytes, on the wire. False when there
+   * were as many at the last look. The first is soon followed by a second, which is the one that tells.
    */
-  isUnderWay(now: number, acknowledged: number, timeout: number): boolean {
+  isUnderWay(now: number, acknowledged: number, timeout: number, soon: number): boolean {
     if (acknowledged <= this.#acknowledged) return false;
+    this.#sleep(now + (this.#acknowledged < 0 ? soon : timeout));
     this.#acknowledged = acknowledged;
-    this.#sleep(now + timeout);
     return true;
   }
 

@@ -98,7 +98,7 @@ export class FakeLink {
   static readonly #link: HeartbeatLink<FakeLink> = {
     see(link, sight) {
       const { lastReceivedAt, pausedSince, resumedAt, sent, queued } = link;
-      Object.assign(sight, { lastReceivedAt, pausedSince, resumedAt, sent, queued, taken: 0 });
+      Object.assign(sight, { lastReceivedAt, pausedSince, resumedAt, sent, queued, taken: 0, sentAt: 0 });
     },
     ping(link, payload) {
       link.#wrote(PING_SIZE);

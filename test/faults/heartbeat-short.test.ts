@@ -1,0 +1,45 @@
+/**
+ * The most telling faults, in brief: two processes and a cable between them. All of them, and often: `npm run
+ * test:faults`.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { heartbeatRig, isGood, type Row, table } from './heartbeat-rig.js';
+import {
+  deadLink,
+  diedWhilePaused,
+  ended,
+  neverAnswered,
+  restored,
+  stallOnDeadLink,
+  stalls,
+  stoppedServer,
+} from './heartbeat-scenarios.js';
+
+test('heartbeats and faults of the network, in brief', { timeout: 120_000 }, async (t) => {
+  const rig = await heartbeatRig(t, 24);
+  if (rig === undefined) return;
+  const judged = async (line: Promise<Row>): Promise<void> => {
+    const row = await line;
+    t.diagnostic(`${row.what}: ${row.right} of ${row.trials}${row.void > 0 ? `, ${row.void} void` : ''}`);
+    assert.ok(isGood(row), `${table([row])}\n${row.wrong.join('\n')}`);
+  };
+  await t.test('a black hole, data both ways: dead within 1.75 s of the last byte', () =>
+    judged(deadLink(rig, { busy: true })),
+  );
+  await t.test('a black hole towards the server only', () => judged(deadLink(rig, { towards: 'server' })));
+  await t.test('restored before the deadline: no verdict', () => judged(restored(rig, 300)));
+  await t.test('RST: at once', () => judged(ended(rig, 'RST')));
+  await t.test('FIN without close: at once', () => judged(ended(rig, 'FIN')));
+  await t.test('a stopped server: its system answers', () => judged(stoppedServer(rig, false)));
+  await t.test('a server that ignores pings', () => judged(neverAnswered(rig)));
+  await t.test('stalls with the pong in the kernel: no verdict', () =>
+    judged(stalls(rig, 'pong in the kernel', [550, 1_000])),
+  );
+  await t.test('a stall on a dead link: within the bound and the stall', () =>
+    judged(stallOnDeadLink(rig, 'message', 700)),
+  );
+  await t.test('death while paused: told after the pause', () =>
+    judged(diedWhilePaused(rig, 'black hole', 1_000)),
+  );
+});
