@@ -7,11 +7,11 @@
 import { sharedCodec } from './codec/codec.js';
 import { Connection } from './connection.js';
 import { type FailedResponse, HandshakeError, HeartwireError, UsageError } from './errors.js';
-import type { ConnectionHandlers, ConnectionLimits } from './options.js';
+import type { ConnectionHandlers, ConnectionLimits, DropIn } from './options.js';
 import { type OpeningRequest, openingRequest, verifyResponse } from './protocol/opening-handshake.js';
 import { type Response, ResponseReader } from './protocol/response-reader.js';
 import { retryAfter } from './protocol/retry-after.js';
-import type { HandshakeReport, Redirect } from './report.js';
+import type { Established, HandshakeReport, Redirect } from './report.js';
 import type { CreateConnection } from './transport/foreign-stream.js';
 import { Route } from './transport/route.js';
 import { checkSocketOptions, type SocketOptions } from './transport/socket-options.js';
@@ -70,9 +70,20 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
 
 let lastId = 0;
 
-class Opening {
+/** @internal What the drop-in class asks of an opening besides. It has no deadline unless one is given. */
+export interface DropInOpening {
+  readonly connection: DropIn;
+  /** A 101 has come; it has not been looked at. */
+  onUpgrade(response: Response): void;
+  /** Called before anything is received. */
+  onOpen(connection: Connection): void;
+}
+
+/** @internal */
+export class Opening {
   readonly #id = ++lastId;
   readonly #options: ConnectOptions;
+  readonly #dropIn: DropInOpening | undefined;
   readonly #limits: ConnectionLimits;
   readonly #handshakeTimeout: number;
   readonly #maxRedirects: number;
@@ -96,9 +107,11 @@ class Opening {
   #told: ConnectOptions;
   #userInfo: { username: string; password: string } | undefined;
 
-  constructor(url: string | URL, options: ConnectOptions) {
+  constructor(url: string | URL, options: ConnectOptions, dropIn?: DropInOpening) {
     this.#options = options;
-    this.#handshakeTimeout = amount('handshakeTimeout', options.handshakeTimeout, 10_000, MAX_TIMEOUT);
+    this.#dropIn = dropIn;
+    const patience = dropIn === undefined ? 10_000 : Number.POSITIVE_INFINITY;
+    this.#handshakeTimeout = amount('handshakeTimeout', options.handshakeTimeout, patience, MAX_TIMEOUT);
     this.#maxRedirects = amount('maxRedirects', options.maxRedirects, 0);
     this.#limits = {
       maxMessageSize: amount('maxMessageSize', options.maxMessageSize, 64 * 1024 * 1024, MAX_MESSAGE_SIZE),
@@ -122,8 +135,12 @@ class Opening {
 
   async run(): Promise<Connection> {
     const { signal } = this.#options;
-    const deadline = setTimeout(() => this.#giveUp(this.#late()), this.#handshakeTimeout);
-    const onAbort = () => this.#giveUp(this.#aborted());
+    const patience = this.#handshakeTimeout;
+    const deadline =
+      patience === Number.POSITIVE_INFINITY
+        ? undefined
+        : setTimeout(() => this.giveUp(this.#late()), patience);
+    const onAbort = () => this.giveUp(this.#aborted());
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       if (signal?.aborted) throw this.#aborted();
@@ -184,8 +201,9 @@ class Opening {
   #received(bytes: Uint8Array): void {
     this.#read((reader) => {
       const taken = reader.feed(bytes);
-      // A redirect is followed for its head; its body may never end.
-      const response = reader.response ?? (this.#redirection === undefined ? null : this.#asRedirect(reader));
+      // A redirect is followed for its head; its body may never end. The drop-in class wants no body either.
+      const response =
+        reader.response ?? (this.#dropIn === undefined ? this.#asRedirect(reader) : reader.partial);
       // Frames may come in the same segment as the response.
       if (response !== null) this.#respond(response, bytes.subarray(taken));
     });
@@ -196,12 +214,12 @@ class Opening {
     try {
       read(this.#reader);
     } catch (error) {
-      this.#giveUp(error as HandshakeError);
+      this.giveUp(error as HandshakeError);
     }
   }
 
   #asRedirect({ partial }: ResponseReader): Response | null {
-    return partial !== null && this.#redirection!.isRedirect(partial.statusCode) ? partial : null;
+    return partial !== null && this.#redirection?.isRedirect(partial.statusCode) ? partial : null;
   }
 
   /** The response is complete: it opens the connection, leads elsewhere, or `verifyResponse` says what is wrong. */
@@ -210,22 +228,23 @@ class Opening {
       this.#answered(response);
       return;
     }
-    const { protocol, extensions } = verifyResponse(this.#request, response);
-    const connection = new Connection(
+    const dropIn = this.#dropIn;
+    if (dropIn !== undefined && response.statusCode === 101) {
+      dropIn.onUpgrade(response);
+      if (this.#failure !== undefined) return;
+    }
+    const connection = connectionOn(
       this.#transport!,
-      {
-        id: this.#id,
-        startedAt: this.#startedAt,
-        url: this.#request.url.href,
-        protocol,
-        extensions,
-        handshake: this.#report(response),
-      },
+      this.#request,
+      response,
+      { id: this.#id, startedAt: this.#startedAt, handshake: this.#report(response) },
       this.#limits,
       this.#options,
+      dropIn?.connection,
     );
     this.#opened = true;
     this.#answered(connection);
+    dropIn?.onOpen(connection);
     connection.begin(leftover);
   }
 
@@ -273,7 +292,7 @@ class Opening {
     return new UsageError('ERR_INVALID_OPTION', message, { cause: error });
   }
 
-  #giveUp(error: HeartwireError): void {
+  giveUp(error: HeartwireError): void {
     if (this.#failure !== undefined || this.#opened) return;
     this.#failure = error;
     this.#reject?.(error);
@@ -281,7 +300,7 @@ class Opening {
   }
 
   #lose(cause: Error): void {
-    this.#giveUp(this.#route.loss(cause, this.#heard()));
+    this.giveUp(this.#route.loss(cause, this.#heard()));
   }
 
   #late(): HandshakeError {
@@ -304,6 +323,24 @@ class Opening {
   #elapsed(): number {
     return performance.now() - this.#startedAt;
   }
+}
+
+/**
+ * @internal The connection that an answered request opens.
+ * @throws HandshakeError when the response is not what it must be (`verifyResponse`)
+ */
+export function connectionOn(
+  transport: Transport,
+  request: OpeningRequest,
+  response: Response,
+  about: Pick<Established, 'id' | 'startedAt' | 'handshake'>,
+  limits: ConnectionLimits,
+  options: ConnectionHandlers,
+  dropIn?: DropIn,
+): Connection {
+  const { protocol, extensions } = verifyResponse(request, response);
+  const established = { ...about, url: request.url.href, protocol, extensions };
+  return new Connection(transport, established, limits, options, dropIn);
 }
 
 /** @throws UsageError `ERR_INVALID_OPTION` */

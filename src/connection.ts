@@ -12,6 +12,7 @@ import type { MessageIterator } from './message-iterator.js';
 import type {
   ConnectionHandlers,
   ConnectionLimits,
+  DropIn,
   IterateOptions,
   SendOptions,
   WaitOptions,
@@ -49,6 +50,10 @@ export class Connection implements ConnectionHandlers {
   onDrain: ConnectionHandlers['onDrain'];
   onClose: ConnectionHandlers['onClose'];
 
+  /** @internal Whom this connection belongs to, when the drop-in class has made it. */
+  owner: unknown;
+
+  readonly #dropIn: DropIn | undefined;
   readonly #startedAt: number;
   readonly #transport: Transport;
   readonly #closeTimeout: number;
@@ -82,8 +87,10 @@ export class Connection implements ConnectionHandlers {
     established: Established,
     limits: ConnectionLimits,
     handlers: ConnectionHandlers,
+    dropIn?: DropIn,
   ) {
     const codec = sharedCodec();
+    this.#dropIn = dropIn;
     this.id = established.id;
     this.url = established.url;
     this.#startedAt = established.startedAt;
@@ -95,8 +102,19 @@ export class Connection implements ConnectionHandlers {
     });
     this.#transport = transport;
     this.#closeTimeout = limits.closeTimeout;
-    this.#outbound = new Outbound(codec, transport, limits, () => this.#call(this.onDrain, this));
-    this.#receiver = new Receiver<Connection>(codec, this, Connection.#receiverEvents, limits);
+    this.#outbound = new Outbound(
+      codec,
+      transport,
+      limits,
+      () => this.#call(this.onDrain, this),
+      dropIn?.maskingKey,
+    );
+    this.#receiver = new Receiver<Connection>(
+      codec,
+      this,
+      Connection.#receiverEvents,
+      dropIn === undefined ? limits : { ...dropIn, maxMessageSize: limits.maxMessageSize },
+    );
     this.#inbound = new Inbound<Connection>(this.#receiver, this, handlers.onMessage);
     this.onPing = handlers.onPing;
     this.onPong = handlers.onPong;
@@ -400,7 +418,8 @@ export class Connection implements ConnectionHandlers {
     answerPing(connection, payload) {
       connection.#pingsReceived++;
       // After a Close frame nothing may follow (§5.5.1).
-      if (!connection.#closeSent) connection.#outbound.pong(payload);
+      const answers = !connection.#closeSent && connection.#dropIn?.autoPong !== false;
+      if (answers) connection.#outbound.pong(payload);
     },
     onPing(connection, payload) {
       if (connection.onPing) connection.#call(connection.onPing, Buffer.from(payload), connection);
@@ -411,7 +430,7 @@ export class Connection implements ConnectionHandlers {
       if (connection.onPong) connection.#call(connection.onPong, Buffer.from(payload), connection);
     },
     onClose: (connection, status) => connection.#onCloseFrame(status),
-    onError: (connection, error) => connection.#fail(error),
+    onError: (connection, error, evidence) => connection.#fail(error, evidence),
     onBlocked: (connection) => connection.#transport.pause(),
     onCaughtUp(connection) {
       if (connection.#peerEnded) connection.#endAfterPeer();
@@ -429,6 +448,48 @@ export class Connection implements ConnectionHandlers {
     } catch (thrown) {
       rethrow(thrown);
     }
+  }
+
+  // ------------------------------------------------------------------------------- for the drop-in class
+
+  /** @internal */
+  get socket(): Duplex {
+    return this.#transport.socket;
+  }
+
+  /** @internal Sends a frame of a message, whatever is in it. */
+  sendFrame(payload: string | Uint8Array, isText: boolean, fin: boolean, masked: boolean): void {
+    this.#outbound.message(payload, isText, fin, masked);
+  }
+
+  /** @internal Sends a Ping or a Pong. */
+  sendControl(opcode: number, payload: Uint8Array, masked: boolean): void {
+    this.#outbound.control(opcode, payload, masked);
+  }
+
+  /** @internal Calls back, never from within this call, when all that has been sent is with the kernel, or lost. */
+  whenFlushed(done: (error?: Error) => void): void {
+    this.#outbound.whenFlushed(done);
+  }
+
+  /** @internal Starts the closing handshake with a Close frame that `close()` would not send. */
+  startClosing(payload: Buffer): void {
+    if (this.#readyState === ReadyState.open) this.#sendClose(payload);
+  }
+
+  /** @internal `terminate()` by FIN: what has been written still arrives. */
+  destroy(): void {
+    if (this.#discard()) this.#transport.socket.destroy();
+  }
+
+  /** @internal */
+  collectFragments(wanted: boolean): void {
+    this.#receiver.collectFragments(wanted);
+  }
+
+  /** @internal */
+  get fragmentEnds(): readonly number[] | undefined {
+    return this.#receiver.fragmentEnds;
   }
 
   // ---------------------------------------------------------------------------------------------- closing
@@ -457,12 +518,16 @@ export class Connection implements ConnectionHandlers {
 
   /** Ends the connection at once, without a closing handshake: RST over tcp. What is undelivered or unsent is lost. */
   terminate(): void {
-    if (this.#readyState === ReadyState.closed) return;
+    if (this.#discard()) this.#transport.reset();
+  }
+
+  #discard(): boolean {
+    if (this.#readyState === ReadyState.closed) return false;
     this.#end(new ConnectionLostError('ERR_TERMINATED', 'terminate() was called'));
     this.#readyState = ReadyState.closing;
     this.#receiver.stop();
     this.#inbound.discard();
-    this.#transport.reset();
+    return true;
   }
 
   /** `await using connection = await connect(…)` closes it at the end of the block. */
@@ -496,16 +561,21 @@ export class Connection implements ConnectionHandlers {
   /** §5.5.1: the answer echoes the status code. §7.1.1: then the server closes TCP first. */
   #onCloseFrame(status: CloseStatus): void {
     this.#closeReceived = status;
+    const dropIn = this.#dropIn;
+    if (dropIn !== undefined) this.#call(dropIn.onClosing, this);
     // The frame may have waited while the socket was paused; the server's FIN must still be seen.
     this.#transport.resume();
-    this.#sendClose(closePayload(status.code === CloseCode.noStatus ? undefined : status.code));
-    if (this.#peerEnded) this.#transport.socket.end();
+    const code = status.code === CloseCode.noStatus ? undefined : status.code;
+    this.#sendClose(closePayload(code, dropIn && status.reason));
+    // Servers that wait for the client to end first are ws's to bear with.
+    if (this.#peerEnded || dropIn !== undefined) this.#transport.socket.end();
   }
 
   /** _Fail the WebSocket Connection_, §7.1.7: say why, end our side, take nothing more. */
-  #fail(error: ProtocolError): void {
+  #fail(error: ProtocolError, evidence: readonly number[]): void {
     this.#end(error);
     this.#sendClose(closePayload(error.closeCode));
+    if (this.#dropIn !== undefined) this.#call(this.#dropIn.onFailure, error, evidence, this);
     this.#transport.socket.end();
     this.#transport.resume();
   }

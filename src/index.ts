@@ -7,6 +7,8 @@ import { connect } from './connect.js';
 import { Connection, ReadyState } from './connection.js';
 import { ConnectionLostError, HandshakeError, HeartwireError, ProtocolError, UsageError } from './errors.js';
 import { Message } from './protocol/message.js';
+import { createWebSocketStream } from './websocket/stream.js';
+import { WebSocket } from './websocket.js';
 
 export type { ConnectOptions } from './connect.js';
 export type { ConnectionAttempt } from './errors.js';
@@ -26,8 +28,18 @@ export type { DuplexOptions } from './streams.js';
 export type { ConnectionTarget, CreateConnection } from './transport/foreign-stream.js';
 export type { SocketOptions } from './transport/socket-options.js';
 export type { TlsOptions, TlsReport } from './transport/tls-client.js';
+export type {
+  ClientOptions,
+  FinishRequestCallback,
+  PerMessageDeflateOptions,
+} from './websocket/options.js';
+export type { BufferLike, SendFrameOptions, WebSocketEvents } from './websocket.js';
 
-const names = {
+type RawData = WebSocket.RawData;
+type Data = WebSocket.Data;
+
+/** What `require('heartwire')` gives, where Node can require ES modules: as `ws` does, the class with the names on it. */
+const commonJs = /* @__PURE__ */ Object.assign(WebSocket, {
   connect,
   Connection,
   Message,
@@ -37,18 +49,22 @@ const names = {
   HandshakeError,
   ProtocolError,
   ConnectionLostError,
-};
+});
 
 export {
   Connection,
   ConnectionLostError,
+  commonJs as 'module.exports',
   connect,
+  createWebSocketStream,
+  type Data,
   HandshakeError,
   HeartwireError,
   Message,
-  // What `require('heartwire')` gives, where Node can require ES modules.
-  names as 'module.exports',
   ProtocolError,
+  type RawData,
   ReadyState,
   UsageError,
+  WebSocket,
 };
+export default WebSocket;

@@ -17,8 +17,7 @@ const PONG_BACKLOG = 64 * 1024;
 
 interface FlushWaiter {
   target: number;
-  resolve: () => void;
-  reject: (error: Error) => void;
+  done: (error?: Error) => void;
 }
 
 export class Outbound {
@@ -39,7 +38,13 @@ export class Outbound {
   /** `performance.now()` of the last write. */
   sentAt = performance.now();
 
-  constructor(codec: Codec, transport: Transport, limits: ConnectionLimits, onDrain: () => void) {
+  constructor(
+    codec: Codec,
+    transport: Transport,
+    limits: ConnectionLimits,
+    onDrain: () => void,
+    maskingKey?: () => number,
+  ) {
     this.#limits = limits;
     this.#onDrain = onDrain;
     this.#queue = new SendQueue<Outbound>(
@@ -50,7 +55,7 @@ export class Outbound {
       this,
       transport.carrier !== 'foreign',
     );
-    this.#sender = new Sender(codec, this.#queue);
+    this.#sender = new Sender(codec, this.#queue, maskingKey);
   }
 
   /** Bytes of frames that have not been handed to the kernel, and those that have. */
@@ -66,12 +71,12 @@ export class Outbound {
    * False: accepted, but more than `highWaterMark` bytes wait.
    * @throws UsageError `ERR_SEND_BUFFER_FULL`, `ERR_FRAGMENT_TYPE`: nothing was queued
    */
-  message(payload: string | Uint8Array, isText: boolean, fin: boolean): boolean {
+  message(payload: string | Uint8Array, isText: boolean, fin: boolean, masked?: boolean): boolean {
     const { maxBufferedAmount, highWaterMark } = this.#limits;
     if (this.buffered + frameSize(payload.length * 3) > maxBufferedAmount && !this.hasRoom(payload)) {
       throw this.#tooMuch(payload);
     }
-    this.#sender.message(payload, isText, fin);
+    this.#sender.message(payload, isText, fin, masked);
     this.#composed();
     if (this.buffered <= highWaterMark) return true;
     this.#drainWanted = true;
@@ -90,8 +95,8 @@ export class Outbound {
   }
 
   /** Ping or Close: at most 125 bytes, whatever waits. */
-  control(opcode: number, payload: Uint8Array): void {
-    this.#sender.control(opcode, payload);
+  control(opcode: number, payload: Uint8Array, masked?: boolean): void {
+    this.#sender.control(opcode, payload, masked);
     this.#composed();
   }
 
@@ -132,16 +137,21 @@ export class Outbound {
   /** Resolves when all that has been sent is with the kernel. */
   flushed(): Promise<void> {
     if (this.buffered === 0) return Promise.resolve();
-    const target = this.sent + this.buffered;
     return new Promise<void>((resolve, reject) => {
-      this.#flushWaiters.push({ target, resolve, reject });
+      this.whenFlushed((error) => (error === undefined ? resolve() : reject(error)));
     });
+  }
+
+  /** Calls `done`, never from within this call, when all that has been sent is with the kernel, or nothing more will. */
+  whenFlushed(done: (error?: Error) => void): void {
+    if (this.buffered === 0) process.nextTick(done);
+    else this.#flushWaiters.push({ target: this.sent + this.buffered, done });
   }
 
   /** Nothing more will leave. */
   end(error: () => HeartwireError): void {
     this.#sender.release();
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(error());
+    for (const waiter of this.#flushWaiters.splice(0)) waiter.done(error());
   }
 
   /** A frame has been added to the sender's block. */
@@ -166,7 +176,7 @@ export class Outbound {
   /** Bytes have been handed to the kernel. */
   static #onProgress(outbound: Outbound): void {
     const waiters = outbound.#flushWaiters;
-    while (waiters.length > 0 && waiters[0].target <= outbound.sent) waiters.shift()!.resolve();
+    while (waiters.length > 0 && waiters[0].target <= outbound.sent) waiters.shift()!.done();
 
     if (outbound.#latePong !== undefined && outbound.buffered <= PONG_BACKLOG) {
       const payload = outbound.#latePong;

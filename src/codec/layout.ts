@@ -43,6 +43,9 @@ export const Register = {
   ahead: 11,
 } as const;
 
+/** Bits of the `mode` that `readFrames` takes. */
+export const READ_UNVALIDATED = 0x02;
+
 /** Values of `Register.error`. */
 export const FrameError = {
   none: 0,

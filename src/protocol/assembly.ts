@@ -14,6 +14,10 @@ let spare: Buffer | undefined;
 export class Assembly {
   buffer: Buffer = EMPTY;
   length = 0;
+  /** Of how many frames, so far. */
+  frames = 0;
+  /** Where each of them ends; undefined where nobody wants to know. */
+  ends: number[] | undefined;
 
   /** Makes room for `bytes` more. `exact` when nothing will follow them. */
   reserve(bytes: number, exact: boolean): void {
@@ -36,6 +40,8 @@ export class Assembly {
     if (reusable && this.buffer !== EMPTY && this.buffer.length <= MAX_SPARE) spare = this.buffer;
     this.buffer = EMPTY;
     this.length = 0;
+    this.frames = 0;
+    if (this.ends !== undefined) this.ends = [];
   }
 }
 

@@ -19,6 +19,7 @@ import {
   Kind,
   LENGTH_MASK,
   READ_SIZE,
+  READ_UNVALIDATED,
   Register,
   SCRATCH_READ,
   SLAB_SIZE,
@@ -26,7 +27,7 @@ import {
   UTF8_MISSING,
   UTF8_NON_ASCII,
 } from '../codec/layout.js';
-import type { ProtocolError } from '../errors.js';
+import { ProtocolError } from '../errors.js';
 import { Assembly } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
@@ -61,8 +62,11 @@ export interface ReceiverEvents<Owner> {
   onPong(owner: Owner, payload: Buffer): void;
   /** The peer's Close frame. Nothing is reported after it. */
   onClose(owner: Owner, status: CloseStatus): void;
-  /** The peer broke the protocol. Nothing is reported after it. */
-  onError(owner: Owner, error: ProtocolError): void;
+  /**
+   * The peer broke the protocol. Nothing is reported after it. `evidence` is the frame's first two bytes, or what
+   * stands in a Close frame for its status code.
+   */
+  onError(owner: Owner, error: ProtocolError, evidence: readonly number[]): void;
   /** A message is due and nobody listens: reading should stop. */
   onBlocked(owner: Owner): void;
   /** Everything that waited has been delivered: reading may go on. */
@@ -87,11 +91,20 @@ interface Held {
   receivedAt: number;
 }
 
+export interface ReceiverOptions {
+  maxMessageSize: number;
+  /** False: text is not validated. */
+  validateUtf8?: boolean;
+  /** Most frames of one message. */
+  maxFragments?: number;
+}
+
 export class Receiver<Owner> {
   readonly #codec: Codec;
   readonly #owner: Owner;
   readonly #events: ReceiverEvents<Owner>;
-  readonly #maxMessageSize: number;
+  readonly #options: ReceiverOptions;
+  readonly #mode: number;
   readonly #message: Message;
   #onMessage: MessageListener<Owner> | undefined;
 
@@ -123,16 +136,12 @@ export class Receiver<Owner> {
   /** Pings in bytes yet to be walked that have been answered already. */
   #answered = 0;
 
-  constructor(
-    codec: Codec,
-    owner: Owner,
-    events: ReceiverEvents<Owner>,
-    options: { maxMessageSize: number },
-  ) {
+  constructor(codec: Codec, owner: Owner, events: ReceiverEvents<Owner>, options: ReceiverOptions) {
     this.#codec = codec;
     this.#owner = owner;
     this.#events = events;
-    this.#maxMessageSize = options.maxMessageSize;
+    this.#options = options;
+    this.#mode = options.validateUtf8 === false ? READ_UNVALIDATED : 0;
     this.#message = new Message(codec.memory);
     this.#tail = new Tail(codec);
   }
@@ -215,6 +224,16 @@ export class Receiver<Owner> {
 
   get stopped(): boolean {
     return this.#stopped();
+  }
+
+  /** Notes from now on where the frames of a message end. */
+  collectFragments(wanted: boolean): void {
+    this.#assembly.ends = wanted ? [] : undefined;
+  }
+
+  /** Of the message being delivered; undefined when it came in one frame and one read. */
+  get fragmentEnds(): readonly number[] | undefined {
+    return this.#assembly.length > 0 ? this.#assembly.ends : undefined;
   }
 
   /** Bytes that were read and wait for delivery. */
@@ -308,11 +327,13 @@ export class Receiver<Owner> {
   /** One read, frame by frame. */
   #walk(start: number, end: number, receivedAt: number): number {
     const { registers, memory } = this.#codec;
+    this.#codec.walks++;
+    this.#codec.walkEnd = end;
     const count = this.#codec.readFrames(
       start,
       end,
-      0,
-      this.#maxMessageSize,
+      this.#mode,
+      this.#options.maxMessageSize,
       this.#assembly.length,
       this.#fragment,
       this.#utf8,
@@ -391,7 +412,8 @@ export class Receiver<Owner> {
     this.#utf8 = registers[Register.utf8];
     const error = registers[Register.error];
     if (error !== FrameError.none) {
-      this.#fail(frameError(error));
+      const at = registers[Register.consumed];
+      this.#fail(frameError(error), this.#codec.memory[at], this.#codec.memory[at + 1]);
       return;
     }
     const at = registers[Register.consumed];
@@ -403,9 +425,9 @@ export class Receiver<Owner> {
     else this.#tail.keep(at, end, registers[Register.processed]);
   }
 
-  #fail(error: ProtocolError): void {
+  #fail(error: ProtocolError, ...evidence: number[]): void {
     this.stop();
-    this.#events.onError(this.#owner, error);
+    this.#events.onError(this.#owner, error, evidence);
   }
 
   // --------------------------------------------------------------------------------------- control frames
@@ -432,9 +454,9 @@ export class Receiver<Owner> {
     } else if (opcode === Opcode.pong) {
       this.#events.onPong(this.#owner, payload);
     } else {
-      const status = parseClosePayload(payload);
+      const status = parseClosePayload(payload, this.#mode !== READ_UNVALIDATED);
       if ('error' in status) {
-        this.#fail(status.error);
+        this.#fail(status.error, length < 2 ? length : payload.readUInt16BE(0));
       } else {
         this.stop();
         this.#events.onClose(this.#owner, status);
@@ -470,22 +492,30 @@ export class Receiver<Owner> {
 
   /** A frame of a fragmented message, complete and validated. */
   #appendFragment(firstByte: number, start: number, length: number): void {
-    this.#beginFrame(firstByte, length);
+    if (!this.#beginFrame(firstByte, length)) return;
     this.#assembly.append(this.#codec.memory, start, start + length);
     // The UTF-8 state is that of the read's end, which may lie in a later message: whether this one is pure
     // ASCII is not known, only that it is valid.
     if (firstByte & FIN) this.#messageComplete(UTF8_NON_ASCII);
   }
 
-  #beginFrame(firstByte: number, length: number): void {
+  /** False: there are more frames than a message may have. */
+  #beginFrame(firstByte: number, length: number): boolean {
     const opcode = firstByte & OPCODE_MASK;
+    const assembly = this.#assembly;
     if (opcode !== Opcode.continuation) this.#assemblyOpcode = opcode;
-    this.#assembly.reserve(length, (firstByte & FIN) !== 0);
+    if (++assembly.frames > (this.#options.maxFragments ?? Number.POSITIVE_INFINITY)) {
+      this.#fail(tooManyFragments());
+      return false;
+    }
+    assembly.reserve(length, (firstByte & FIN) !== 0);
+    if (length > 0) assembly.ends?.push(assembly.length + length);
+    return true;
   }
 
   /** A frame too long for a tail: [start, end) is what has arrived of its payload. */
   #beginLongFrame(firstByte: number, length: number, start: number, end: number): void {
-    this.#beginFrame(firstByte, length);
+    if (!this.#beginFrame(firstByte, length)) return;
     this.#frameFirstByte = firstByte;
     this.#frameLeft = length - (end - start);
     this.#assembly.append(this.#codec.memory, start, end);
@@ -495,7 +525,7 @@ export class Receiver<Owner> {
   /** More bytes of a long frame, in scratch. Returns where the next frame begins. */
   #appendToFrame(start: number, end: number): number {
     const stop = Math.min(end, start + this.#frameLeft);
-    if (this.#assemblyOpcode === Opcode.text) {
+    if (this.#assemblyOpcode === Opcode.text && this.#mode !== READ_UNVALIDATED) {
       this.#utf8 = this.#codec.validateUtf8(start, stop, this.#utf8);
       if (this.#utf8 === UTF8_INVALID) {
         this.#fail(frameError(FrameError.invalidUtf8));
@@ -545,4 +575,8 @@ export class Receiver<Owner> {
     assembly.clear(!taken);
     return true;
   }
+}
+
+function tooManyFragments(): ProtocolError {
+  return new ProtocolError('ERR_TOO_MANY_FRAGMENTS', 'A message comes in too many frames', '10.4', 1008);
 }

@@ -1,0 +1,286 @@
+/**
+ * The options of `ws`, with its defaults, and what they mean to `connect()`. What only Node's own HTTP client can do
+ * (agents, a request to be finished by the caller, redirects as `ws` follows them) is left to it: http-opening.ts.
+ */
+
+import type { Agent, ClientRequest } from 'node:http';
+import type { LookupFunction } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { SecureContextOptions } from 'node:tls';
+import type { ConnectOptions } from '../connect.js';
+import type { DropIn } from '../options.js';
+import type { TlsOptions } from '../transport/tls-client.js';
+import type { WebSocket } from '../websocket.js';
+
+export interface PerMessageDeflateOptions {
+  serverNoContextTakeover?: boolean | undefined;
+  clientNoContextTakeover?: boolean | undefined;
+  serverMaxWindowBits?: number | undefined;
+  clientMaxWindowBits?: number | undefined;
+  /** Messages of fewer bytes are not compressed where there is no context takeover. Default 1024. */
+  threshold?: number | undefined;
+  /** Accepted for the sake of `ws`; there is no zlib here. */
+  zlibDeflateOptions?: object | undefined;
+  zlibInflateOptions?: object | undefined;
+  concurrencyLimit?: number | undefined;
+}
+
+/** The options of `ws`'s client; those of `tls.connect` stand beside them. */
+export interface ClientOptions extends SecureContextOptions {
+  protocols?: string | string[] | undefined;
+  /** Numbers are written in digits; an array gives several lines. */
+  headers?: { [name: string]: string | number | readonly string[] } | undefined;
+  /** The request's `Origin`. */
+  origin?: string | undefined;
+  /** `user:password` for Basic authentication; what the URL says comes first. */
+  auth?: string | null | undefined;
+  /** 13 (the default) or 8. */
+  protocolVersion?: number | undefined;
+  /** ms for the opening handshake. Default: none. */
+  handshakeTimeout?: number | undefined;
+  /** The same, if `handshakeTimeout` is not given. */
+  timeout?: number | undefined;
+  /** ms for the closing handshake. Default 30_000. */
+  closeTimeout?: number | undefined;
+  /** Most bytes of a received message. Default 100 MiB; 0 for no limit. */
+  maxPayload?: number | undefined;
+  /** Most frames of a received message. Default 16_384; 0 for no limit. */
+  maxFragments?: number | undefined;
+  /** Accepted for the sake of `ws`: what is received is kept in one piece here, however it arrives. */
+  maxBufferedChunks?: number | undefined;
+  /** Accepted for the sake of `ws`: towards a peer that does not read, one Pong waits here, never more. */
+  maxPendingAutoPongs?: number | undefined;
+  /** Default true. */
+  perMessageDeflate?: boolean | PerMessageDeflateOptions | undefined;
+  /** Default false. */
+  skipUTF8Validation?: boolean | undefined;
+  /** Answer Pings. Default true. */
+  autoPong?: boolean | undefined;
+  /** Several events may come in one turn of the event loop. Default true; false in the standard's mode. */
+  allowSynchronousEvents?: boolean | undefined;
+  /** Default false. */
+  followRedirects?: boolean | undefined;
+  /** Default 10. */
+  maxRedirects?: number | undefined;
+  /** Fills in the masking key; by default it is random. */
+  generateMask?(mask: Buffer): void;
+  /** Makes the socket, as `http.request` would ask for it. */
+  createConnection?: ((options: never, onCreated: never) => Duplex | null | undefined) | undefined;
+  /** Called with the request, which it must end. */
+  finishRequest?: FinishRequestCallback | undefined;
+  agent?: Agent | false | null | undefined;
+  /** A Unix socket to connect to; the URL then names only the resource. */
+  socketPath?: string | undefined;
+  family?: number | undefined;
+  localAddress?: string | undefined;
+  lookup?: LookupFunction | undefined;
+  keepAlive?: boolean | undefined;
+  keepAliveInitialDelay?: number | undefined;
+  servername?: string | undefined;
+  rejectUnauthorized?: boolean | undefined;
+  checkServerIdentity?(servername: string, certificate: never): unknown;
+  /** As in `connect()`; here it is off unless given. */
+  heartbeat?: unknown;
+  /** Of `http.request`; whatever `ws` overrides is without effect here too. */
+  host?: string | null | undefined;
+  hostname?: string | null | undefined;
+  port?: number | string | null | undefined;
+  path?: string | null | undefined;
+  protocol?: string | null | undefined;
+}
+
+export type FinishRequestCallback = (request: ClientRequest, websocket: WebSocket) => void;
+
+/** Of `ws` 8.23. */
+export const DEFAULTS = {
+  allowSynchronousEvents: true,
+  autoPong: true,
+  closeTimeout: 30_000,
+  followRedirects: false,
+  handshakeTimeout: undefined,
+  maxFragments: 16 * 1024,
+  maxPayload: 100 * 1024 * 1024,
+  maxRedirects: 10,
+  perMessageDeflate: true,
+  protocolVersion: 13,
+  skipUTF8Validation: false,
+} as const;
+
+type Given = ClientOptions & Record<string, unknown>;
+
+/** They need Node's HTTP client, or are its own. */
+const OF_HTTP = [
+  'agent',
+  'createConnection',
+  'finishRequest',
+  'followRedirects',
+  'socketPath',
+  'autoSelectFamily',
+  'autoSelectFamilyAttemptTimeout',
+  'defaultPort',
+  'hints',
+  'insecureHTTPParser',
+  'joinDuplicateHeaders',
+  'localPort',
+  'maxHeaderSize',
+  'pskCallback',
+  'setHost',
+  'signal',
+  'uniqueHeaders',
+];
+
+/** Everything else concerns TLS. */
+const NOT_OF_TLS = new Set([
+  ...OF_HTTP,
+  ...Object.keys(DEFAULTS),
+  'auth',
+  'family',
+  'generateMask',
+  'headers',
+  'heartbeat',
+  'host',
+  'hostname',
+  'keepAlive',
+  'keepAliveInitialDelay',
+  'localAddress',
+  'lookup',
+  'maxBufferedChunks',
+  'maxPendingAutoPongs',
+  'method',
+  'noDelay',
+  'origin',
+  'path',
+  'port',
+  'protocol',
+  'protocols',
+  'timeout',
+]);
+
+/** The handshake's own fields: over HTTP `ws` overrides those that are given, or lets them pass if it sets none. */
+const SET_BY_HANDSHAKE = new Set(['connection', 'upgrade', 'sec-websocket-key', 'sec-websocket-version']);
+const LET_PASS = new Set([
+  'content-length',
+  'sec-websocket-extensions',
+  'sec-websocket-protocol',
+  'transfer-encoding',
+]);
+
+const MAX_MESSAGE_SIZE = 2 ** 32 - 1;
+
+/** True when only Node's HTTP client can do it. */
+export function needsHttp(url: URL, options: Given): boolean {
+  if (url.protocol === 'ws+unix:') return true;
+  if ((options.protocolVersion ?? 13) !== 13) return true;
+  if (OF_HTTP.some((name) => Boolean(options[name]))) return true;
+  return Object.keys(options.headers ?? {}).some((name) => LET_PASS.has(name.toLowerCase()));
+}
+
+/** What `ws` takes for a limit, 0 meaning none. */
+const limit = (given: number | undefined, byDefault: number, most: number): number => {
+  const wanted = (given ?? byDefault) | 0;
+  return wanted > 0 ? Math.min(wanted, most) : most;
+};
+
+/** The connection's part, whatever way it is opened. */
+export function connectOptions(url: URL, options: Given, protocols: readonly string[]): ConnectOptions {
+  const handshakeTimeout = options.handshakeTimeout ?? options.timeout;
+  const { family, localAddress, lookup, keepAlive, keepAliveInitialDelay } = options;
+  const connect: ConnectOptions & Record<'perMessageDeflate' | 'heartbeat', unknown> = {
+    protocols,
+    headers: requestHeaders(url, options),
+    closeTimeout: Math.min(options.closeTimeout ?? DEFAULTS.closeTimeout, 2 ** 31 - 1),
+    maxMessageSize: limit(options.maxPayload, DEFAULTS.maxPayload, MAX_MESSAGE_SIZE),
+    // As with ws, it is the application that looks at bufferedAmount.
+    highWaterMark: Number.MAX_SAFE_INTEGER,
+    maxBufferedAmount: Number.MAX_SAFE_INTEGER,
+    perMessageDeflate: deflateOptions(options.perMessageDeflate ?? DEFAULTS.perMessageDeflate),
+    heartbeat: options.heartbeat ?? false,
+    socket: {
+      family: family === 4 || family === 6 ? family : undefined,
+      localAddress,
+      lookup,
+      keepAlive: keepAlive === true ? { initialDelay: keepAliveInitialDelay ?? 0 } : false,
+    },
+  };
+  if (handshakeTimeout) connect.handshakeTimeout = handshakeTimeout;
+  if (url.protocol === 'wss:') connect.tls = tlsOptions(options);
+  return connect;
+}
+
+/** What permessage-deflate takes of it; the rest tunes a zlib that is not there. */
+function deflateOptions(given: boolean | PerMessageDeflateOptions): boolean | object {
+  if (typeof given !== 'object') return Boolean(given);
+  const {
+    serverNoContextTakeover,
+    clientNoContextTakeover,
+    serverMaxWindowBits,
+    clientMaxWindowBits,
+    threshold,
+  } = given;
+  const wanted = {
+    serverNoContextTakeover,
+    clientNoContextTakeover,
+    serverMaxWindowBits,
+    clientMaxWindowBits,
+    threshold,
+  };
+  return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
+}
+
+function tlsOptions(options: Given): TlsOptions {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !NOT_OF_TLS.has(name))) as TlsOptions;
+}
+
+function requestHeaders(url: URL, options: Given): Record<string, string | readonly string[]> {
+  const headers: Record<string, string | readonly string[]> = {};
+  let isAuthorized = false;
+  for (const [name, value] of Object.entries(options.headers ?? {})) {
+    const lowerCaseName = name.toLowerCase();
+    if (SET_BY_HANDSHAKE.has(lowerCaseName) || LET_PASS.has(lowerCaseName)) continue;
+    if (lowerCaseName === 'origin' && options.origin) continue;
+    if (lowerCaseName === 'authorization') isAuthorized = true;
+    headers[name] = typeof value === 'number' ? String(value) : value;
+  }
+  if (options.origin) headers.Origin = options.origin;
+  const auth = authOf(url) ?? options.auth;
+  if (auth && !isAuthorized) headers.Authorization = `Basic ${Buffer.from(auth).toString('base64')}`;
+  return headers;
+}
+
+/** The URL's user information. */
+export function authOf({ username, password }: URL): string | undefined {
+  return username === '' && password === '' ? undefined : `${unescaped(username)}:${unescaped(password)}`;
+}
+
+/** As `querystring.unescape`: what is no UTF-8 is taken byte by byte. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    const bytes = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    );
+    return Buffer.from(bytes, 'latin1').toString();
+  }
+}
+
+/** What the connection itself has to know. */
+export function behaviour(options: ClientOptions, events: Pick<DropIn, 'onFailure' | 'onClosing'>): DropIn {
+  const { generateMask } = options;
+  return {
+    ...events,
+    autoPong: options.autoPong ?? DEFAULTS.autoPong,
+    validateUtf8: !(options.skipUTF8Validation ?? DEFAULTS.skipUTF8Validation),
+    maxFragments: limit(options.maxFragments, DEFAULTS.maxFragments, Number.MAX_SAFE_INTEGER),
+    maskingKey: generateMask === undefined ? undefined : maskingKeys(generateMask),
+  };
+}
+
+/** The key's bytes stand in memory in the order of the wire, as the codec writes them. */
+function maskingKeys(generateMask: (mask: Buffer) => void): () => number {
+  const mask = Buffer.alloc(4);
+  return () => {
+    generateMask(mask);
+    return mask.readInt32LE(0);
+  };
+}
