@@ -42,9 +42,6 @@ export class Connection implements ConnectionHandlers {
   /** The extensions in use. */
   readonly extensions: readonly Extension[];
   readonly handshake: HandshakeReport;
-  /** Resolves when the connection has ended, whatever ended it; never rejects. */
-  readonly closed: Promise<CloseInfo>;
-
   onPing: ConnectionHandlers['onPing'];
   onPong: ConnectionHandlers['onPong'];
   onDrain: ConnectionHandlers['onDrain'];
@@ -56,11 +53,13 @@ export class Connection implements ConnectionHandlers {
   readonly #dropIn: DropIn | undefined;
   readonly #startedAt: number;
   readonly #transport: Transport;
-  readonly #closeTimeout: number;
+  readonly #limits: ConnectionLimits;
   readonly #receiver: Receiver<Connection>;
-  readonly #inbound: Inbound<Connection>;
-  readonly #outbound: Outbound;
-  readonly #pings = new OutstandingPings();
+  /** Made for those whose messages are not simply passed on to a listener. */
+  #consumer: Inbound<Connection> | undefined;
+  /** Made with the first frame, and the first Ping: most of many connections only listen. */
+  #sending: Outbound | undefined;
+  #outstandingPings: OutstandingPings | undefined;
   #readable: ReadableStream<string | Buffer> | undefined;
   #writable: WritableStream<Payload> | undefined;
   /** A message is being sent in fragments by `sendStream`; nothing may come between them. */
@@ -74,12 +73,16 @@ export class Connection implements ConnectionHandlers {
   #peerEnded = false;
   #error: HeartwireError | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
-  #resolveClosed!: (info: CloseInfo) => void;
+  /** Of `closed`, which is made when somebody asks for it; and what it resolves with, when that is known. */
+  #closed: Promise<CloseInfo> | undefined;
+  #resolveClosed: ((info: CloseInfo) => void) | undefined;
+  #info: CloseInfo | undefined;
 
   #bytesReceived = 0;
   #pingsReceived = 0;
   #pongsReceived = 0;
   #receivedAt = performance.now();
+  readonly #openedAt = this.#receivedAt;
 
   /** @internal */
   constructor(
@@ -89,7 +92,6 @@ export class Connection implements ConnectionHandlers {
     handlers: ConnectionHandlers,
     dropIn?: DropIn,
   ) {
-    const codec = sharedCodec();
     this.#dropIn = dropIn;
     this.id = established.id;
     this.url = established.url;
@@ -97,25 +99,17 @@ export class Connection implements ConnectionHandlers {
     this.protocol = established.protocol;
     this.extensions = established.extensions;
     this.handshake = established.handshake;
-    this.closed = new Promise((resolve) => {
-      this.#resolveClosed = resolve;
-    });
     this.#transport = transport;
-    this.#closeTimeout = limits.closeTimeout;
-    this.#outbound = new Outbound(
-      codec,
-      transport,
-      limits,
-      () => this.#call(this.onDrain, this),
-      dropIn?.maskingKey,
-    );
+    this.#limits = limits;
     this.#receiver = new Receiver<Connection>(
-      codec,
+      sharedCodec(),
       this,
       Connection.#receiverEvents,
-      dropIn === undefined ? limits : { ...dropIn, maxMessageSize: limits.maxMessageSize },
+      limits,
+      dropIn,
     );
-    this.#inbound = new Inbound<Connection>(this.#receiver, this, handlers.onMessage);
+    if (handlers.onMessage === undefined) this.#consumer = this.#makeInbound();
+    else this.#receiver.listen(handlers.onMessage);
     this.onPing = handlers.onPing;
     this.onPong = handlers.onPong;
     this.onDrain = handlers.onDrain;
@@ -125,8 +119,20 @@ export class Connection implements ConnectionHandlers {
   /** @internal Takes over the socket. `leftover` came behind the response head, in the same read. */
   begin(leftover: Uint8Array): void {
     this.#transport.serve(Connection.#transportHandlers, this);
+    this.#transport.forgetAttempts();
     this.#bytesReceived = leftover.length;
     this.#receiver.feed(leftover, this.#receivedAt);
+  }
+
+  /** Resolves when the connection has ended, whatever ended it; never rejects. */
+  get closed(): Promise<CloseInfo> {
+    this.#closed ??=
+      this.#info === undefined
+        ? new Promise((resolve) => {
+            this.#resolveClosed = resolve;
+          })
+        : Promise.resolve(this.#info);
+    return this.#closed;
   }
 
   /** Of the server, or of its proxy; undefined where the stream has none. */
@@ -145,10 +151,26 @@ export class Connection implements ConnectionHandlers {
 
   /** Bytes accepted by `send()` and not yet handed to the kernel, frame headers included. */
   get bufferedAmount(): number {
-    return this.#outbound.buffered;
+    return this.#sending?.buffered ?? 0;
   }
 
   // ---------------------------------------------------------------------------------------------- sending
+
+  get #outbound(): Outbound {
+    this.#sending ??= new Outbound(
+      sharedCodec(),
+      this.#transport,
+      this.#limits,
+      () => this.#call(this.onDrain, this),
+      this.#dropIn?.maskingKey,
+    );
+    return this.#sending;
+  }
+
+  get #pings(): OutstandingPings {
+    this.#outstandingPings ??= new OutstandingPings();
+    return this.#outstandingPings;
+  }
 
   /**
    * Sends a message. The first send of a tick leaves at once; those that follow are joined and leave, in one
@@ -326,12 +348,24 @@ export class Connection implements ConnectionHandlers {
 
   // -------------------------------------------------------------------------------------------- receiving
 
+  get #inbound(): Inbound<Connection> {
+    this.#consumer ??= this.#makeInbound();
+    return this.#consumer;
+  }
+
+  #makeInbound(): Inbound<Connection> {
+    const inbound = new Inbound<Connection>(this.#receiver, this, this.#receiver.listener);
+    if (this.#info !== undefined) inbound.end(this.#info.wasClean ? undefined : this.#error);
+    return inbound;
+  }
+
   /**
    * Called for every message, in the turn of its read. Set later, it is first called for what was kept.
    * @throws UsageError `ERR_ALREADY_CONSUMED` while an iterator takes the messages
    */
   get onMessage(): ConnectionHandlers['onMessage'] {
-    return this.#inbound.listener as ConnectionHandlers['onMessage'];
+    const consumer = this.#consumer ?? this.#receiver;
+    return consumer.listener as ConnectionHandlers['onMessage'];
   }
 
   set onMessage(listener: ConnectionHandlers['onMessage']) {
@@ -395,7 +429,7 @@ export class Connection implements ConnectionHandlers {
   /** Goes on, first with what was kept; never delivers from within this call. */
   resume(): void {
     this.#receiver.resume();
-    this.#inbound.resume();
+    this.#consumer?.resume();
   }
 
   get isPaused(): boolean {
@@ -405,12 +439,12 @@ export class Connection implements ConnectionHandlers {
   stats(): ConnectionStats {
     return {
       bytesReceived: this.#bytesReceived,
-      bytesSent: this.#outbound.sent,
+      bytesSent: this.#sending?.sent ?? 0,
       pingsReceived: this.#pingsReceived,
       pongsReceived: this.#pongsReceived,
-      pongsSkipped: this.#outbound.pongsSkipped,
+      pongsSkipped: this.#sending?.pongsSkipped ?? 0,
       lastReceivedAt: this.#receivedAt,
-      lastSentAt: this.#outbound.sentAt,
+      lastSentAt: this.#sending?.sentAt ?? this.#openedAt,
     };
   }
 
@@ -426,7 +460,7 @@ export class Connection implements ConnectionHandlers {
     },
     onPong(connection, payload) {
       connection.#pongsReceived++;
-      connection.#pings.answeredBy(payload, connection.#receivedAt);
+      connection.#outstandingPings?.answeredBy(payload, connection.#receivedAt);
       if (connection.onPong) connection.#call(connection.onPong, Buffer.from(payload), connection);
     },
     onClose: (connection, status) => connection.#onCloseFrame(status),
@@ -511,7 +545,7 @@ export class Connection implements ConnectionHandlers {
     }
     if (this.#readyState === ReadyState.open) {
       this.#sendClose(payload);
-      this.#inbound.closing();
+      this.#consumer?.closing();
     }
     return this.closed;
   }
@@ -526,7 +560,7 @@ export class Connection implements ConnectionHandlers {
     this.#end(new ConnectionLostError('ERR_TERMINATED', 'terminate() was called'));
     this.#readyState = ReadyState.closing;
     this.#receiver.stop();
-    this.#inbound.discard();
+    this.#consumer?.discard();
     return true;
   }
 
@@ -551,11 +585,11 @@ export class Connection implements ConnectionHandlers {
     this.#closeTimer ??= setTimeout(() => {
       if (this.#closeReceived === undefined) {
         const unread = this.isPaused ? '; its answer may lie unread, since the connection is paused' : '';
-        const message = `The closing handshake was not complete within ${this.#closeTimeout} ms${unread}`;
+        const message = `The closing handshake was not complete within ${this.#limits.closeTimeout} ms${unread}`;
         this.#end(new ConnectionLostError('ERR_CLOSE_TIMEOUT', message));
       }
       this.#transport.socket.destroy();
-    }, this.#closeTimeout);
+    }, this.#limits.closeTimeout);
   }
 
   /** §5.5.1: the answer echoes the status code. §7.1.1: then the server closes TCP first. */
@@ -626,11 +660,12 @@ export class Connection implements ConnectionHandlers {
 
     // Most connections end with nobody waiting: the error, and its stack, are made only for who will see them.
     const lost = () => this.#endedFirst();
-    this.#pings.abandon(lost);
-    this.#outbound.end(lost);
+    this.#outstandingPings?.abandon(lost);
+    this.#sending?.end(lost);
     this.#streamStop?.abort();
-    this.#inbound.end(wasClean ? undefined : this.#error);
-    this.#resolveClosed(info);
+    this.#consumer?.end(wasClean ? undefined : this.#error);
+    this.#info = info;
+    this.#resolveClosed?.(info);
     this.#call(this.onClose, info, this);
   }
 }

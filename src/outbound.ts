@@ -30,7 +30,7 @@ export class Outbound {
   #joining = false;
   #corks = 0;
   #drainWanted = false;
-  #flushWaiters: FlushWaiter[] = [];
+  #flushWaiters: FlushWaiter[] | undefined;
   /** The latest Ping that could not be answered yet. */
   #latePong: Buffer | undefined;
 
@@ -145,13 +145,18 @@ export class Outbound {
   /** Calls `done`, never from within this call, when all that has been sent is with the kernel, or nothing more will. */
   whenFlushed(done: (error?: Error) => void): void {
     if (this.buffered === 0) process.nextTick(done);
-    else this.#flushWaiters.push({ target: this.sent + this.buffered, done });
+    else {
+      this.#flushWaiters ??= [];
+      this.#flushWaiters.push({ target: this.sent + this.buffered, done });
+    }
   }
 
   /** Nothing more will leave. */
   end(error: () => HeartwireError): void {
     this.#sender.release();
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.done(error());
+    const waiters = this.#flushWaiters;
+    this.#flushWaiters = undefined;
+    for (const waiter of waiters ?? []) waiter.done(error());
   }
 
   /** A frame has been added to the sender's block. */
@@ -170,13 +175,14 @@ export class Outbound {
     if (this.#sender.unflushed === 0) return;
     this.#sender.flush();
     this.sentAt = performance.now();
-    if (this.#drainWanted || this.#flushWaiters.length > 0) Outbound.#onProgress(this);
+    if (this.#drainWanted || this.#flushWaiters !== undefined) Outbound.#onProgress(this);
   }
 
   /** Bytes have been handed to the kernel. */
   static #onProgress(outbound: Outbound): void {
     const waiters = outbound.#flushWaiters;
-    while (waiters.length > 0 && waiters[0].target <= outbound.sent) waiters.shift()!.done();
+    while (waiters !== undefined && waiters.length > 0 && waiters[0].target <= outbound.sent)
+      waiters.shift()!.done();
 
     if (outbound.#latePong !== undefined && outbound.buffered <= PONG_BACKLOG) {
       const payload = outbound.#latePong;

@@ -83,39 +83,47 @@ const STOPPED = 8;
 const HOLDING = PAUSED | STARVED | STOPPED;
 
 const EMPTY = Buffer.alloc(0);
-
-const DELIVERED = -1;
-
 interface Held {
   bytes: Buffer;
   receivedAt: number;
 }
 
+/** Most connections never hold anything. */
+const NOTHING_HELD: Held[] = [];
+
+const DELIVERED = -1;
+
+export interface ReceiverLimits {
+  readonly maxMessageSize: number;
+}
+
+/** What the drop-in class asks for. */
 export interface ReceiverOptions {
-  maxMessageSize: number;
   /** False: text is not validated. */
-  validateUtf8?: boolean;
+  readonly validateUtf8: boolean;
   /** Most frames of one message. */
-  maxFragments?: number;
+  readonly maxFragments: number;
 }
 
 export class Receiver<Owner> {
   readonly #codec: Codec;
   readonly #owner: Owner;
   readonly #events: ReceiverEvents<Owner>;
-  readonly #options: ReceiverOptions;
+  readonly #limits: ReceiverLimits;
+  readonly #options: ReceiverOptions | undefined;
   readonly #mode: number;
-  readonly #message: Message;
+  /** Made with the first message, as are tail and assembly: many connections are idle. */
+  #cursor: Message | undefined;
   #onMessage: MessageListener<Owner> | undefined;
 
   /** The fragmented message in progress: its opcode (0: none), and the state of its UTF-8. */
   #fragment = 0;
   #utf8 = 0;
 
-  readonly #tail: Tail;
+  #kept: Tail | undefined;
 
   /** A message in pieces, and the long frame that is being added to it: its first byte, and what it lacks. */
-  readonly #assembly = new Assembly();
+  #pieces: Assembly | undefined;
   #assemblyOpcode = 0;
   #frameFirstByte = 0;
   #frameLeft = 0;
@@ -131,19 +139,39 @@ export class Receiver<Owner> {
   /** When the bytes being parsed were read. */
   #receivedAt = 0;
   #blocked = NO_LISTENER;
-  #backlog: Held[] = [];
+  #backlog: Held[] = NOTHING_HELD;
   #drainScheduled = false;
   /** Pings in bytes yet to be walked that have been answered already. */
   #answered = 0;
 
-  constructor(codec: Codec, owner: Owner, events: ReceiverEvents<Owner>, options: ReceiverOptions) {
+  constructor(
+    codec: Codec,
+    owner: Owner,
+    events: ReceiverEvents<Owner>,
+    limits: ReceiverLimits,
+    options?: ReceiverOptions,
+  ) {
     this.#codec = codec;
     this.#owner = owner;
     this.#events = events;
+    this.#limits = limits;
     this.#options = options;
-    this.#mode = options.validateUtf8 === false ? READ_UNVALIDATED : 0;
-    this.#message = new Message(codec.memory);
-    this.#tail = new Tail(codec);
+    this.#mode = options?.validateUtf8 === false ? READ_UNVALIDATED : 0;
+  }
+
+  get #message(): Message {
+    this.#cursor ??= new Message(this.#codec.memory);
+    return this.#cursor;
+  }
+
+  get #tail(): Tail {
+    this.#kept ??= new Tail(this.#codec);
+    return this.#kept;
+  }
+
+  get #assembly(): Assembly {
+    this.#pieces ??= new Assembly();
+    return this.#pieces;
   }
 
   // ---------------------------------------------------------------------------------------------- reading
@@ -201,6 +229,10 @@ export class Receiver<Owner> {
 
   // ------------------------------------------------------------------------------------------------- flow
 
+  get listener(): MessageListener<Owner> | undefined {
+    return this.#onMessage;
+  }
+
   /** Sets or removes the listener. Without one, messages wait. */
   listen(onMessage: MessageListener<Owner> | undefined): void {
     this.#onMessage = onMessage;
@@ -228,12 +260,13 @@ export class Receiver<Owner> {
 
   /** Notes from now on where the frames of a message end. */
   collectFragments(wanted: boolean): void {
-    this.#assembly.ends = wanted ? [] : undefined;
+    if (wanted) this.#assembly.ends = [];
+    else if (this.#pieces !== undefined) this.#pieces.ends = undefined;
   }
 
   /** Of the message being delivered; undefined when it came in one frame and one read. */
   get fragmentEnds(): readonly number[] | undefined {
-    return this.#assembly.length > 0 ? this.#assembly.ends : undefined;
+    return this.#pieces !== undefined && this.#pieces.length > 0 ? this.#pieces.ends : undefined;
   }
 
   /** Bytes that were read and wait for delivery. */
@@ -247,9 +280,9 @@ export class Receiver<Owner> {
   stop(): void {
     this.#blocked |= STOPPED;
     this.#due = false;
-    this.#backlog = [];
-    this.#tail.release();
-    this.#assembly.clear(false);
+    this.#backlog = NOTHING_HELD;
+    this.#kept?.release();
+    this.#pieces?.clear(false);
     this.#frameLeft = 0;
   }
 
@@ -268,6 +301,7 @@ export class Receiver<Owner> {
   }
 
   #hold(bytes: Buffer, receivedAt: number): void {
+    if (this.#backlog === NOTHING_HELD) this.#backlog = [];
     this.#backlog.push({ bytes, receivedAt });
     if ((this.#blocked & HOLDING) === 0) this.#scheduleDrain();
   }
@@ -313,7 +347,8 @@ export class Receiver<Owner> {
   #parse(start: number, end: number, receivedAt: number): number {
     this.#receivedAt = receivedAt;
     if (this.#frameLeft > 0) start = this.#appendToFrame(start, end);
-    if (this.#tail.length > 0) start = this.#tail.putBefore(start);
+    const tail = this.#kept;
+    if (tail !== undefined && tail.length > 0) start = tail.putBefore(start);
     if (this.#stopped() || this.#frameLeft > 0) return end;
     this.#called = true;
     this.#codec.walking = true;
@@ -333,11 +368,11 @@ export class Receiver<Owner> {
       start,
       end,
       this.#mode,
-      this.#options.maxMessageSize,
-      this.#assembly.length,
+      this.#limits.maxMessageSize,
+      this.#pieces === undefined ? 0 : this.#pieces.length,
       this.#fragment,
       this.#utf8,
-      this.#tail.processed,
+      this.#kept === undefined ? 0 : this.#kept.processed,
     );
     const lastMessage = registers[Register.lastMessage];
     if (registers[Register.controls] > 0) this.#answerPings(count);
@@ -422,7 +457,7 @@ export class Receiver<Owner> {
     const length = registers[Register.pendingLength] >>> 0;
     const longest = at === start ? LONGEST_LINGERING_TAIL : LONGEST_TAIL;
     if (header > 0 && length > longest) this.#beginLongFrame(firstByte, length, at + header, end);
-    else this.#tail.keep(at, end, registers[Register.processed]);
+    else if (at < end || this.#kept !== undefined) this.#tail.keep(at, end, registers[Register.processed]);
   }
 
   #fail(error: ProtocolError, ...evidence: number[]): void {
@@ -471,7 +506,7 @@ export class Receiver<Owner> {
    * never will. Returns where undelivered bytes begin.
    */
   #waitAt(rest: number, end: number): number {
-    this.#message.expire();
+    this.#cursor?.expire();
     if (this.#stopped()) return end;
     if ((this.#blocked & HOLDING) === 0) {
       this.#blocked |= STARVED;
@@ -479,7 +514,7 @@ export class Receiver<Owner> {
     }
     this.#fragment = 0;
     this.#utf8 = 0;
-    this.#tail.release();
+    this.#kept?.release();
     return rest;
   }
 
@@ -504,7 +539,7 @@ export class Receiver<Owner> {
     const opcode = firstByte & OPCODE_MASK;
     const assembly = this.#assembly;
     if (opcode !== Opcode.continuation) this.#assemblyOpcode = opcode;
-    if (++assembly.frames > (this.#options.maxFragments ?? Number.POSITIVE_INFINITY)) {
+    if (++assembly.frames > (this.#options?.maxFragments ?? Number.POSITIVE_INFINITY)) {
       this.#fail(tooManyFragments());
       return false;
     }
@@ -519,7 +554,7 @@ export class Receiver<Owner> {
     this.#frameFirstByte = firstByte;
     this.#frameLeft = length - (end - start);
     this.#assembly.append(this.#codec.memory, start, end);
-    this.#tail.release();
+    this.#kept?.release();
   }
 
   /** More bytes of a long frame, in scratch. Returns where the next frame begins. */

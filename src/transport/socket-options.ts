@@ -43,6 +43,9 @@ function refuse(name: string, what: string, given: unknown): never {
   throw new UsageError('ERR_INVALID_OPTION', `socket.${name} ${what}, not ${String(given)}`);
 }
 
+const NONE: readonly string[] = [];
+const UNMARKED: readonly string[] = ['typeOfService'];
+
 /**
  * Set by method: as options of `tls.connect` they are ignored on Node 20. Returns the names of those that this
  * version of Node, or this kind of socket, cannot set.
@@ -50,11 +53,11 @@ function refuse(name: string, what: string, given: unknown): never {
 export function applySocketOptions(stream: Duplex, options: SocketOptions): readonly string[] {
   const { typeOfService } = options;
   const isMarked = typeOfService === undefined || setTypeOfService(stream, typeOfService);
-  if (!(stream instanceof Socket)) return isMarked ? [] : ['typeOfService'];
+  if (!(stream instanceof Socket)) return isMarked ? NONE : UNMARKED;
   stream.setNoDelay(options.noDelay ?? true);
   if (options.keepAlive === false) stream.setKeepAlive(false);
   else stream.setKeepAlive(true, options.keepAlive?.initialDelay ?? 30_000);
-  return isMarked ? [] : ['typeOfService'];
+  return isMarked ? NONE : UNMARKED;
 }
 
 /**

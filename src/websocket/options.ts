@@ -264,16 +264,29 @@ function unescaped(text: string): string {
   }
 }
 
-/** What the connection itself has to know. */
-export function behaviour(options: ClientOptions, events: Pick<DropIn, 'onFailure' | 'onClosing'>): DropIn {
-  const { generateMask } = options;
-  return {
-    ...events,
-    autoPong: options.autoPong ?? DEFAULTS.autoPong,
-    validateUtf8: !(options.skipUTF8Validation ?? DEFAULTS.skipUTF8Validation),
-    maxFragments: limit(options.maxFragments, DEFAULTS.maxFragments, Number.MAX_SAFE_INTEGER),
+type Events = Pick<DropIn, 'onFailure' | 'onClosing'>;
+
+let usual: DropIn | undefined;
+
+/** What the connection itself has to know. Those that ask for nothing else share it. */
+export function behaviour(options: ClientOptions, { onFailure, onClosing }: Events): DropIn {
+  const { autoPong, generateMask, maxFragments, skipUTF8Validation } = options;
+  const isUsual =
+    autoPong === undefined &&
+    generateMask === undefined &&
+    maxFragments === undefined &&
+    skipUTF8Validation === undefined;
+  if (isUsual && usual !== undefined) return usual;
+  const dropIn: DropIn = {
+    onFailure,
+    onClosing,
+    autoPong: autoPong ?? DEFAULTS.autoPong,
+    validateUtf8: !(skipUTF8Validation ?? DEFAULTS.skipUTF8Validation),
+    maxFragments: limit(maxFragments, DEFAULTS.maxFragments, Number.MAX_SAFE_INTEGER),
     maskingKey: generateMask === undefined ? undefined : maskingKeys(generateMask),
   };
+  if (isUsual) usual = dropIn;
+  return dropIn;
 }
 
 /** The key's bytes stand in memory in the order of the wire, as the codec writes them. */
