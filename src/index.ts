@@ -33,7 +33,8 @@ export type {
   FinishRequestCallback,
   PerMessageDeflateOptions,
 } from './websocket/options.js';
-export type { BufferLike, SendFrameOptions, WebSocketEvents } from './websocket.js';
+export type { BufferLike } from './websocket/payload.js';
+export type { SendFrameOptions, WebSocketEvents } from './websocket.js';
 
 type RawData = WebSocket.RawData;
 type Data = WebSocket.Data;

@@ -12,12 +12,13 @@ import type { Connection } from './connection.js';
 import { type HandshakeError, HeartwireError, type ProtocolError } from './errors.js';
 import type { ConnectionHandlers, DropIn } from './options.js';
 import { rethrow } from './protocol/callback.js';
-import { isWireCode } from './protocol/closing-handshake.js';
 import { formatExtensions } from './protocol/extensions.js';
 import type { Message } from './protocol/message.js';
 import { Opcode } from './protocol/opcode.js';
 import type { Response } from './protocol/response-reader.js';
 import type { CloseInfo } from './report.js';
+import { BlobQueue } from './websocket/blob-queue.js';
+import { checkStandardClose, closePayload, standardClosePayload } from './websocket/close-payload.js';
 import { HttpOpening, incomingMessage } from './websocket/http-opening.js';
 import {
   addListener,
@@ -38,6 +39,7 @@ import {
   needsHttp,
   type ClientOptions as WebSocketOptions,
 } from './websocket/options.js';
+import { type BufferLike, NOTHING, payloadOf, sizeOf, standardPayload } from './websocket/payload.js';
 import { createWebSocketStream } from './websocket/stream.js';
 import { queueTask } from './websocket/task-queue.js';
 import { openingError, receivingError } from './websocket/ws-error.js';
@@ -48,25 +50,12 @@ const CLOSING = 2;
 const CLOSED = 3;
 const STATE_NAMES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
 
-const NOTHING = Buffer.alloc(0);
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const MAX_CONTROL_PAYLOAD = 125;
-const MAX_REASON = 123;
 const CLOSED_EARLY = 'WebSocket was closed before the connection was established';
 
 type Callback = (error?: Error) => void;
 type Given = ClientOptions & Record<string, unknown>;
-
-/** What can be sent. */
-export type BufferLike =
-  | string
-  | number
-  | ArrayBufferView
-  | ArrayBufferLike
-  | Blob
-  | readonly unknown[]
-  | { valueOf(): ArrayBufferLike | Uint8Array | readonly number[] | string }
-  | { [Symbol.toPrimitive](hint: string): string };
 
 export interface SendFrameOptions {
   mask?: boolean | undefined;
@@ -118,9 +107,8 @@ export class WebSocket extends EventEmitter {
   #connection: Connection | undefined;
   /** The fragmented message being sent is text. */
   #fragmentIsText: boolean | undefined;
-  /** What waits behind a Blob that is being read. */
-  #behindBlob: (() => void)[] | undefined;
-  /** Bytes that wait there, or that were sent too late; in the standard's way, all that this turn has sent. */
+  #blobs: BlobQueue | undefined;
+  /** Bytes that were sent too late; in the standard's way, all that this turn has sent. */
   #queued = 0;
   /** In the standard's way: `#queued` counts what may have left meanwhile. */
   #counting = false;
@@ -154,7 +142,6 @@ export class WebSocket extends EventEmitter {
       throw new RangeError(`Unsupported protocol version: ${version} (supported versions: 8, 13)`);
     }
     const url = this.#parse(address);
-    this.#url = url.href;
     this.#protocols = this.#check(wanted);
     this.#binaryType = this.isStandard ? 'blob' : 'nodebuffer';
     this.#deferred = given.allowSynchronousEvents === false;
@@ -200,9 +187,8 @@ export class WebSocket extends EventEmitter {
 
   /** Bytes that have been sent and are not with the kernel yet; in the standard's way, without frame headers. */
   get bufferedAmount(): number {
-    const waiting = this.#connection?.bufferedAmount ?? 0;
-    if (!this.isStandard) return this.#queued + waiting;
-    return this.#queued;
+    const queued = this.#queued + (this.#blobs?.bytes ?? 0);
+    return this.isStandard ? queued : queued + (this.#connection?.bufferedAmount ?? 0);
   }
 
   /** @internal How the connection ended. */
@@ -225,6 +211,7 @@ export class WebSocket extends EventEmitter {
       throw this.#syntaxError(`Invalid URL: ${address}`);
     }
     if (url.protocol === 'http:' || url.protocol === 'https:') url = new URL(url.href.replace(/^http/, 'ws'));
+    this.#url = url.href;
     const { protocol } = url;
     if (protocol !== 'ws:' && protocol !== 'wss:' && protocol !== 'ws+unix:') {
       throw this.#syntaxError(
@@ -263,7 +250,6 @@ export class WebSocket extends EventEmitter {
       onOpen: (connection: Connection) => this.#onOpen(connection),
       onFailed: (error: unknown) => this.#onRefused(error, options),
       onRedirect: (target: URL, request: ClientRequest) => {
-        this.#url = target.href;
         this.emit('redirect', target.href, request);
       },
     };
@@ -282,7 +268,7 @@ export class WebSocket extends EventEmitter {
     process.nextTick(() => {
       if (this.#readyState !== CONNECTING) return;
       if (this.listenerCount('unexpected-response') > 0) {
-        this.#opening = new HttpOpening(this, url, options, this.#protocols, events);
+        beginHttp();
         return;
       }
       opening
@@ -492,7 +478,7 @@ export class WebSocket extends EventEmitter {
         (bytes) => this.#sendFrame(bytes, isText, fin, mask, compress, callback),
         callback,
       );
-    } else if (this.#behindBlob !== undefined) {
+    } else if (this.#blobs?.isReading) {
       this.#wait(payload, (kept) => this.#sendFrame(kept, isText, fin, mask, compress, callback));
     } else {
       this.#sendFrame(payload, isText, fin, mask, compress, callback);
@@ -547,7 +533,7 @@ export class WebSocket extends EventEmitter {
       if (typeof done === 'function') this.#connection!.whenFlushed((error) => process.nextTick(done, error));
     };
     if (payload instanceof Blob) this.#sendBlob(payload, send, done);
-    else if (this.#behindBlob !== undefined) this.#wait(payload, send);
+    else if (this.#blobs?.isReading) this.#wait(payload, send);
     else send(payload);
   }
 
@@ -583,51 +569,27 @@ export class WebSocket extends EventEmitter {
     if (this.#counting) this.#connection!.whenFlushed(() => setImmediate(recount, this));
   }
 
+  /** Reads a Blob; whatever is sent meanwhile waits. */
   #sendBlob(blob: Blob, send: (bytes: Uint8Array) => void, callback: Callback | undefined): void {
-    if (this.#behindBlob !== undefined) {
-      this.#queued += blob.size;
-      this.#behindBlob.push(() => {
-        this.#queued -= blob.size;
-        this.#sendBlob(blob, send, callback);
-      });
-      return;
-    }
-    const behind: (() => void)[] = [];
-    this.#behindBlob = behind;
-    this.#queued += blob.size;
-    const done = (action: () => void): void => {
-      this.#behindBlob = undefined;
-      action();
-      while (behind.length > 0 && this.#behindBlob === undefined) behind.shift()!();
-      // Another Blob's turn: the rest waits behind that one.
-      (this.#behindBlob as (() => void)[] | undefined)?.push(...behind);
-    };
-    // From ticks: what a callback throws is an exception like any other.
-    blob.arrayBuffer().then(
-      (bytes) =>
-        process.nextTick(done, () => {
-          this.#queued -= blob.size;
-          if (this.#connection!.readyState < CLOSED) send(new Uint8Array(bytes));
-          else callback?.(new Error('The socket was closed while the blob was being read'));
-        }),
-      (error) =>
-        process.nextTick(done, () => {
-          callback?.(error);
-          this.#connection!.destroy();
-          this.#fireError(error);
-        }),
+    this.#blobs ??= new BlobQueue();
+    this.#blobs.read(
+      blob,
+      (bytes) => {
+        if (this.#connection!.readyState < CLOSED) send(bytes);
+        else callback?.(new Error('The socket was closed while the blob was being read'));
+      },
+      (error) => {
+        callback?.(error);
+        this.#connection!.destroy();
+        this.#fireError(error);
+      },
     );
   }
 
-  /** Keeps what cannot be sent yet. */
+  /** Behind the Blob that is being read. */
   #wait(payload: string | Uint8Array, send: (kept: string | Uint8Array) => void): void {
     const kept = typeof payload === 'string' ? payload : Buffer.from(payload);
-    const size = sizeOf(kept);
-    this.#queued += size;
-    this.#behindBlob!.push(() => {
-      this.#queued -= size;
-      send(kept);
-    });
+    this.#blobs!.behind(sizeOf(kept), () => send(kept));
   }
 
   // ------------------------------------------------------------------------------------------------- closing
@@ -644,8 +606,8 @@ export class WebSocket extends EventEmitter {
     } else if (this.#readyState === OPEN) {
       const payload = this.isStandard ? standardClosePayload(code, reason) : closePayload(code, reason);
       this.#readyState = CLOSING;
-      if (this.#behindBlob === undefined) this.#connection!.startClosing(payload);
-      else this.#behindBlob.push(() => this.#connection!.startClosing(payload));
+      if (this.#blobs?.isReading) this.#blobs.behind(0, () => this.#connection!.startClosing(payload));
+      else this.#connection!.startClosing(payload);
     }
   }
 
@@ -828,82 +790,6 @@ function isRepeated(list: readonly string[], protocol: string, index: number, ca
   return list.slice(0, index).some((earlier) => key(earlier) === key(protocol));
 }
 
-function payloadOf(data: BufferLike): string | Uint8Array | Blob {
-  if (typeof data === 'string') return data;
-  if (data instanceof Uint8Array || data instanceof Blob) return data;
-  if (typeof data === 'number') return String(data);
-  if (data === null || data === undefined || (data as unknown) === false) return NOTHING;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);
-  // Arrays, and objects with a value; whatever else is refused with a TypeError.
-  return Buffer.from(data as never);
-}
-
-/** https://websockets.spec.whatwg.org/#dom-websocket-send: what is none of the union's types is a string. */
-function standardPayload(data: unknown): string | Uint8Array | Blob {
-  if (typeof data === 'string') return data;
-  if (data instanceof Uint8Array || data instanceof Blob) return data;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);
-  return String(data);
-}
-
-function sizeOf(payload: string | Uint8Array | Blob): number {
-  if (typeof payload === 'string') return Buffer.byteLength(payload);
-  return payload instanceof Blob ? payload.size : payload.length;
-}
-
-/** The payload of the Close frame that `ws` would send. */
-function closePayload(code: number | undefined, reason: string | Uint8Array | undefined): Buffer {
-  if (code === undefined) return NOTHING;
-  if (typeof code !== 'number' || !isWireCode(code))
-    throw new TypeError('First argument must be a valid error code number');
-  if (reason === undefined || !reason.length) return withCode(code, NOTHING);
-  if (typeof reason !== 'string' && !(reason instanceof Uint8Array))
-    throw new TypeError('Second argument must be a string or a Uint8Array');
-  const bytes = Buffer.from(reason as string);
-  if (bytes.length > MAX_REASON) throw new RangeError('The message must not be greater than 123 bytes');
-  return withCode(code, bytes);
-}
-
-function withCode(code: number, reason: Uint8Array): Buffer {
-  const payload = Buffer.alloc(2 + reason.length);
-  payload.writeUInt16BE(code);
-  payload.set(reason, 2);
-  return payload;
-}
-
-/** https://websockets.spec.whatwg.org/#dom-websocket-close, steps 1 and 2. */
-function checkStandardClose(code: unknown, reason: unknown): void {
-  if (code !== undefined) {
-    const value = clamped(code);
-    if (value !== 1000 && !(value >= 3000 && value <= 4999)) {
-      throw new DOMException(
-        `The close code must be 1000 or 3000 to 4999, not ${value}`,
-        'InvalidAccessError',
-      );
-    }
-  }
-  if (reason !== undefined && Buffer.byteLength(String(reason)) > MAX_REASON)
-    throw new DOMException('The close reason must not be longer than 123 bytes of UTF-8', 'SyntaxError');
-}
-
-function standardClosePayload(code: unknown, reason: unknown): Buffer {
-  const bytes = reason === undefined ? NOTHING : Buffer.from(String(reason));
-  if (code !== undefined) return withCode(clamped(code), bytes);
-  return bytes.length > 0 ? withCode(1000, bytes) : NOTHING;
-}
-
-/** Web IDL, [Clamp] unsigned short: the nearest integer, the even one of two. */
-function clamped(value: unknown): number {
-  const number = Math.min(Math.max(Number(value), 0), 65_535);
-  if (Number.isNaN(number)) return 0;
-  const floor = Math.floor(number);
-  const rest = number - floor;
-  if (rest < 0.5 || (rest === 0.5 && floor % 2 === 0)) return floor;
-  return floor + 1;
-}
-
 for (const target of [WebSocket, WebSocket.prototype]) {
   for (const [value, name] of STATE_NAMES.entries()) {
     Object.defineProperty(target, name, { value, enumerable: true });
@@ -911,6 +797,8 @@ for (const target of [WebSocket, WebSocket.prototype]) {
 }
 
 Object.defineProperty(WebSocket.prototype, 'isStandard', { value: false });
+// What bundles the package may rename the class.
+Object.defineProperty(WebSocket, 'name', { value: 'WebSocket' });
 
 // As in the browser's class, and in ws: attributes are enumerable.
 for (const name of [
