@@ -133,6 +133,8 @@ export class WebSocket extends EventEmitter {
       given = protocols as Given;
       protocols = undefined;
     }
+    // As Node's own class takes them: Headers, or pairs.
+    if (isIterable(given.headers)) given = { ...given, headers: Object.fromEntries(given.headers as never) };
     const wanted = (protocols === undefined ? given.protocols : protocols) as
       | string
       | Iterable<string>

@@ -53,13 +53,24 @@ export interface WebSocket extends Omit<Base, Differing> {
   removeEventListener(type: string, listener: ListenerOf<never> | null, options?: Options): void;
 }
 
+/** What the global's constructor takes: Node's takes an object with `protocols` and `headers` too. */
+type GlobalProtocols = typeof globalThis extends {
+  WebSocket: new (url: string, protocols?: infer Protocols) => object;
+}
+  ? Protocols
+  : never;
+
 interface WebSocketConstructor {
   /**
    * @param url `ws:`, `wss:`, `http:` or `https:`
    * @param options what the standard does not know: those of `ws`
    * @throws DOMException `SyntaxError` for a URL or subprotocol that cannot be
    */
-  new (url: string | URL, protocols?: string | string[], options?: ClientOptions): WebSocket;
+  new (
+    url: string | URL,
+    protocols?: string | string[] | ClientOptions | GlobalProtocols,
+    options?: ClientOptions,
+  ): WebSocket;
   readonly prototype: WebSocket;
   readonly CONNECTING: 0;
   readonly OPEN: 1;

@@ -593,6 +593,18 @@ describe('beside the standard', () => {
     await secure.close();
   });
 
+  test('as Node’s own class: an object with protocols and headers, of every kind of headers', async () => {
+    for (const headers of [{ 'X-A': 'b' }, [['X-A', 'b']], new Headers({ 'X-A': 'b' })]) {
+      const asked = once(server.server, 'connection');
+      const socket = new WebSocket(server.url, { protocols: ['p'], headers } as object);
+      const [, request] = await asked;
+      assert.equal(request.headers['x-a'], 'b');
+      await next(socket, 'open');
+      assert.equal(socket.protocol, 'p');
+      await close(socket);
+    }
+  });
+
   test('it can be the global', async () => {
     const before = globalThis.WebSocket;
     globalThis.WebSocket = WebSocket as never;
