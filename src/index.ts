@@ -32,9 +32,10 @@ export type {
   ClientOptions,
   FinishRequestCallback,
   PerMessageDeflateOptions,
-} from './websocket/options.js';
+} from './websocket/client-options.js';
+export type { WebSocketEvents } from './websocket/listening.js';
 export type { BufferLike } from './websocket/payload.js';
-export type { SendFrameOptions, WebSocketEvents } from './websocket.js';
+export type { SendFrameOptions } from './websocket.js';
 
 type RawData = WebSocket.RawData;
 type Data = WebSocket.Data;

@@ -3,7 +3,6 @@
  * `ws`; `heartwire/whatwg` has the same class in the standard's ways (https://websockets.spec.whatwg.org/).
  */
 
-import { EventEmitter } from 'node:events';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { sharedCodec } from './codec/codec.js';
@@ -18,27 +17,18 @@ import { Opcode } from './protocol/opcode.js';
 import type { Response } from './protocol/response-reader.js';
 import type { CloseInfo } from './report.js';
 import { BlobQueue } from './websocket/blob-queue.js';
+import type {
+  ClientOptions,
+  PerMessageDeflateOptions as DeflateOptions,
+  FinishRequestCallback as FinishRequest,
+  ClientOptions as WebSocketOptions,
+} from './websocket/client-options.js';
 import { checkStandardClose, closePayload, standardClosePayload } from './websocket/close-payload.js';
 import { HttpOpening, incomingMessage } from './websocket/http-opening.js';
-import {
-  addListener,
-  attribute,
-  dispatch,
-  emitEvent,
-  removeListener,
-  setAttribute,
-  wantsEventsOnly,
-} from './websocket/listeners.js';
+import { emitEvent, wantsEventsOnly } from './websocket/listeners.js';
+import { Listening } from './websocket/listening.js';
 import { arrayBufferOf, type BinaryType, bufferOf, fragmentsOf } from './websocket/message-data.js';
-import {
-  behaviour,
-  type ClientOptions,
-  connectOptions,
-  type PerMessageDeflateOptions as DeflateOptions,
-  type FinishRequestCallback as FinishRequest,
-  needsHttp,
-  type ClientOptions as WebSocketOptions,
-} from './websocket/options.js';
+import { behaviour, connectOptions, needsHttp } from './websocket/options.js';
 import { type BufferLike, NOTHING, payloadOf, sizeOf, standardPayload } from './websocket/payload.js';
 import { createWebSocketStream } from './websocket/stream.js';
 import { queueTask } from './websocket/task-queue.js';
@@ -64,21 +54,7 @@ export interface SendFrameOptions {
   fin?: boolean | undefined;
 }
 
-/** The emitter's events and their arguments, as `on` gives them. */
-export interface WebSocketEvents {
-  open: [];
-  message: [data: WebSocket.RawData, isBinary: boolean];
-  close: [code: number, reason: Buffer];
-  error: [error: Error];
-  ping: [data: Buffer];
-  pong: [data: Buffer];
-  upgrade: [response: IncomingMessage];
-  redirect: [url: string, request: ClientRequest];
-  'unexpected-response': [request: ClientRequest, response: IncomingMessage];
-}
-
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface only says what the emitter's methods take.
-export class WebSocket extends EventEmitter {
+export class WebSocket extends Listening {
   declare static readonly CONNECTING: 0;
   declare static readonly OPEN: 1;
   declare static readonly CLOSING: 2;
@@ -90,15 +66,10 @@ export class WebSocket extends EventEmitter {
   static readonly WebSocket = WebSocket;
   static readonly createWebSocketStream = createWebSocketStream;
 
-  /** @internal The standard's ways, where they differ. */
-  declare readonly isStandard: boolean;
-
   #url = '';
   #readyState = CONNECTING;
   #binaryType: BinaryType;
   #isPaused = false;
-  /** Somebody listens in the standard's way. */
-  #hasListeners = false;
   #wasClean = false;
   /** Each event in a turn of its own. */
   #deferred = false;
@@ -126,8 +97,6 @@ export class WebSocket extends EventEmitter {
     options?: ClientOptions,
   ) {
     super();
-    // Node's is a hash table from the start, which takes five times the memory.
-    (this as unknown as { _events: object })._events = new (Listeners as unknown as new () => object)();
     let given = (options ?? {}) as Given;
     if (typeof protocols === 'object' && protocols !== null && !isIterable(protocols)) {
       given = protocols as Given;
@@ -301,7 +270,7 @@ export class WebSocket extends EventEmitter {
 
   #onUpgrade(response: Response, message: IncomingMessage | undefined): void {
     if (this.listenerCount('upgrade') === 0) return;
-    this.#guard(() => void this.emit('upgrade', message ?? incomingMessage(response, null)));
+    guarded(() => void this.emit('upgrade', message ?? incomingMessage(response, null)));
   }
 
   #onOpen(connection: Connection): void {
@@ -318,7 +287,7 @@ export class WebSocket extends EventEmitter {
     if (connection.url === this.#url) this.#url = connection.url;
     if (this.#binaryType === 'fragments') connection.collectFragments(true);
     this.#readyState = OPEN;
-    this.#guard(() => this.#fire('open'));
+    guarded(() => this.fire('open'));
   }
 
   /** The opening handshake has failed. */
@@ -355,10 +324,10 @@ export class WebSocket extends EventEmitter {
     this.#readyState = CLOSING;
     try {
       if (this.isStandard) this.#readyState = CLOSED;
-      this.#fireError(error);
+      this.fireError(error);
     } finally {
       this.#readyState = CLOSED;
-      this.#fire('close', 1006, NOTHING);
+      this.fire('close', 1006, NOTHING);
     }
   }
 
@@ -394,10 +363,10 @@ export class WebSocket extends EventEmitter {
     const isBinary = !message.isText;
     let data: unknown;
     if (isBinary) data = this.#binaryData(message, connection);
-    else if (this.#hasListeners && !this.#deferred && wantsEventsOnly(listeners)) data = message.text();
+    else if (this.hasListeners && !this.#deferred && wantsEventsOnly(listeners)) data = message.text();
     else data = bufferOf(message, sharedCodec());
     if (this.#deferred) setImmediate(deliverTask, this, 'message', data, isBinary);
-    else if (this.#hasListeners) emitEvent(this, 'message', data, isBinary);
+    else if (this.hasListeners) emitEvent(this, 'message', data, isBinary);
     else this.emit('message', data, isBinary);
   }
 
@@ -520,7 +489,7 @@ export class WebSocket extends EventEmitter {
     else if (typeof mask === 'function') [mask, callback] = [undefined, mask];
     const done = callback as Callback | undefined;
     const payload = payloadOf((data ?? '') as BufferLike);
-    if (this.#readyState !== OPEN) {
+    if (this.#readyState !== OPEN || this.#connection!.readyState !== OPEN) {
       this.#sendTooLate(sizeOf(payload), done);
       return;
     }
@@ -583,7 +552,7 @@ export class WebSocket extends EventEmitter {
       (error) => {
         callback?.(error);
         this.#connection!.destroy();
-        this.#fireError(error);
+        this.fireError(error);
       },
     );
   }
@@ -643,7 +612,7 @@ export class WebSocket extends EventEmitter {
       return;
     }
     this.#readyState = CLOSING;
-    this.#fireError(receivingError(error, evidence));
+    this.fireError(receivingError(error, evidence));
   }
 
   #onClosing(): void {
@@ -661,118 +630,24 @@ export class WebSocket extends EventEmitter {
     this.#readyState = CLOSED;
     this.#wasClean = wasClean;
     const failed = this.isStandard && !wasClean;
-    if (failed) this.#fireError(error ?? new Error('The connection was lost'));
-    this.#fire('close', code, reason === '' ? NOTHING : Buffer.from(reason));
-  }
-
-  // -------------------------------------------------------------------------------------------------- events
-
-  #fire(type: string, ...args: unknown[]): void {
-    if (this.#hasListeners) emitEvent(this, type, ...args);
-    else this.emit(type, ...args);
-  }
-
-  /** An emitter throws an error that nobody listens for; the standard's events are never an exception. */
-  #fireError(error: Error): void {
-    if (this.isStandard && this.listenerCount('error') === 0) return;
-    this.#fire('error', error);
-  }
-
-  /** No exception of the application's crosses the opening handshake. */
-  #guard(body: () => void): void {
-    try {
-      body();
-    } catch (thrown) {
-      rethrow(thrown);
-    }
-  }
-
-  get onopen(): ((event: WebSocket.Event) => void) | null {
-    return this.#attribute('open');
-  }
-
-  set onopen(handler: ((event: WebSocket.Event) => void) | null) {
-    this.#setAttribute('open', handler);
-  }
-
-  get onmessage(): ((event: WebSocket.MessageEvent) => void) | null {
-    return this.#attribute('message');
-  }
-
-  set onmessage(handler: ((event: WebSocket.MessageEvent) => void) | null) {
-    this.#setAttribute('message', handler);
-  }
-
-  get onerror(): ((event: WebSocket.ErrorEvent) => void) | null {
-    return this.#attribute('error');
-  }
-
-  set onerror(handler: ((event: WebSocket.ErrorEvent) => void) | null) {
-    this.#setAttribute('error', handler);
-  }
-
-  get onclose(): ((event: WebSocket.CloseEvent) => void) | null {
-    return this.#attribute('close');
-  }
-
-  set onclose(handler: ((event: WebSocket.CloseEvent) => void) | null) {
-    this.#setAttribute('close', handler);
-  }
-
-  #attribute<Handler>(type: string): Handler | null {
-    return (attribute(this, type)?.handler ?? null) as Handler | null;
-  }
-
-  #setAttribute(type: string, handler: unknown): void {
-    const isHandler =
-      typeof handler === 'function' || (this.isStandard && typeof handler === 'object' && handler !== null);
-    this.#hasListeners = true;
-    setAttribute(this, type, isHandler ? handler : null);
-  }
-
-  /** Listeners are called in the order in which they came, those of `on()` among them. */
-  addEventListener<Type extends keyof WebSocket.WebSocketEventMap>(
-    type: Type,
-    listener: EventListenerOf<WebSocket.WebSocketEventMap[Type]> | null,
-    options?: WebSocket.EventListenerOptions | boolean,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: unknown,
-    options?: WebSocket.EventListenerOptions | boolean,
-  ): void {
-    this.#hasListeners = true;
-    addListener(this, String(type), listener, options);
-  }
-
-  removeEventListener<Type extends keyof WebSocket.WebSocketEventMap>(
-    type: Type,
-    listener: EventListenerOf<WebSocket.WebSocketEventMap[Type]> | null,
-    options?: WebSocket.EventListenerOptions | boolean,
-  ): void;
-  removeEventListener(
-    type: string,
-    listener: unknown,
-    options?: WebSocket.EventListenerOptions | boolean,
-  ): void {
-    removeListener(this, String(type), listener, options);
-  }
-
-  /** Calls the listeners of the standard's kind. Returns false when the event was cancelled. */
-  dispatchEvent(event: object): boolean {
-    return dispatch(this, event);
+    if (failed) this.fireError(error ?? new Error('The connection was lost'));
+    this.fire('close', code, reason === '' ? NOTHING : Buffer.from(reason));
   }
 }
 
 const NO_OPTIONS: SendFrameOptions = {};
-const NO_PROTOCOLS: readonly string[] = [];
-
-/** Objects without a prototype, and with fast properties. */
-function Listeners(): void {}
-Listeners.prototype = Object.create(null);
-
 const BINARY_TYPES: readonly string[] = ['nodebuffer', 'arraybuffer', 'fragments', 'blob'];
 const STANDARD_BINARY_TYPES: readonly string[] = ['blob', 'arraybuffer', 'nodebuffer'];
+const NO_PROTOCOLS: readonly string[] = [];
+
+/** No exception of the application's crosses the opening handshake. */
+function guarded(body: () => void): void {
+  try {
+    body();
+  } catch (thrown) {
+    rethrow(thrown);
+  }
+}
 
 function deliverTask(socket: WebSocket, type: string, first: unknown, second: unknown): void {
   socket.runTask(type, first, second);
@@ -808,36 +683,11 @@ for (const name of [
   'bufferedAmount',
   'extensions',
   'isPaused',
-  'onclose',
-  'onerror',
-  'onmessage',
-  'onopen',
   'protocol',
   'readyState',
   'url',
 ]) {
   Object.defineProperty(WebSocket.prototype, name, { enumerable: true });
-}
-
-type EventListenerOf<Event> = ((event: Event) => unknown) | { handleEvent(event: Event): unknown };
-
-type EmitterListener<Name extends keyof WebSocketEvents> = (
-  this: WebSocket,
-  ...args: WebSocketEvents[Name]
-) => void;
-
-/** The emitter's methods, with the types of their arguments. */
-export interface WebSocket {
-  on<Name extends keyof WebSocketEvents>(event: Name, listener: EmitterListener<Name>): this;
-  on(event: string | symbol, listener: (this: WebSocket, ...args: never[]) => void): this;
-  once<Name extends keyof WebSocketEvents>(event: Name, listener: EmitterListener<Name>): this;
-  once(event: string | symbol, listener: (this: WebSocket, ...args: never[]) => void): this;
-  off<Name extends keyof WebSocketEvents>(event: Name, listener: EmitterListener<Name>): this;
-  off(event: string | symbol, listener: (this: WebSocket, ...args: never[]) => void): this;
-  addListener<Name extends keyof WebSocketEvents>(event: Name, listener: EmitterListener<Name>): this;
-  addListener(event: string | symbol, listener: (this: WebSocket, ...args: never[]) => void): this;
-  removeListener<Name extends keyof WebSocketEvents>(event: Name, listener: EmitterListener<Name>): this;
-  removeListener(event: string | symbol, listener: (this: WebSocket, ...args: never[]) => void): this;
 }
 
 /** The names that `@types/ws` has for the client's types. */

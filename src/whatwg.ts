@@ -1,7 +1,8 @@
 /** `heartwire/whatwg`: the `WebSocket` class in the standard's ways, to be put in the place of the global one. */
 
+import type { ClientOptions } from './websocket/client-options.js';
 import { CloseEvent, ErrorEvent, MessageEvent } from './websocket/events.js';
-import type { ClientOptions } from './websocket/options.js';
+import { Listening } from './websocket/listening.js';
 import { WebSocket as Base } from './websocket.js';
 
 /** The global's type, of lib.dom or of Node's types, where there is one. */
@@ -80,6 +81,13 @@ interface WebSocketConstructor {
 
 class StandardWebSocket extends Base {}
 
+// Web IDL: what the interface has is its prototype's own.
+for (const { prototype } of [Listening, Base]) {
+  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    if (name !== 'constructor' && name !== 'isStandard')
+      Object.defineProperty(StandardWebSocket.prototype, name, property);
+  }
+}
 Object.defineProperty(StandardWebSocket, 'name', { value: 'WebSocket' });
 Object.defineProperty(StandardWebSocket, 'WebSocket', { value: StandardWebSocket });
 Object.defineProperty(StandardWebSocket.prototype, 'isStandard', { value: true });

@@ -8,7 +8,7 @@ import { FrameError } from '../src/codec/layout.js';
 import * as errors from '../src/errors.js';
 import * as heartwire from '../src/index.js';
 import { parseClosePayload } from '../src/protocol/closing-handshake.js';
-import { frameError } from '../src/protocol/frame-error.js';
+import { frameError, tooManyFragments } from '../src/protocol/frame-error.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const document = readFileSync(join(root, 'docs', 'errors.md'), 'utf8');
@@ -123,7 +123,7 @@ describe('docs/errors.md', () => {
       return parsed.error;
     });
     const frameErrors = Object.values(FrameError).filter((error) => error !== FrameError.none);
-    const all = [...frameErrors.map(frameError), ...badClosePayloads];
+    const all = [...frameErrors.map(frameError), tooManyFragments(), ...badClosePayloads];
     for (const { code, closeCode, section } of all) {
       const row = rowOf(code, 'ProtocolError');
       assert.equal(row.closeCode, closeCode, code);

@@ -53,3 +53,8 @@ export function frameError(error: number): ProtocolError {
   const [code, message, section, closeCode] = DESCRIPTIONS[error];
   return new ProtocolError(code, message, section, closeCode);
 }
+
+/** What the codec does not count. */
+export function tooManyFragments(): ProtocolError {
+  return new ProtocolError('ERR_TOO_MANY_FRAGMENTS', 'A message comes in too many frames', '10.4', 1008);
+}

@@ -27,11 +27,11 @@ import {
   UTF8_MISSING,
   UTF8_NON_ASCII,
 } from '../codec/layout.js';
-import { ProtocolError } from '../errors.js';
+import type { ProtocolError } from '../errors.js';
 import { Assembly } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
-import { frameError } from './frame-error.js';
+import { frameError, tooManyFragments } from './frame-error.js';
 import { Message } from './message.js';
 import { CONTROL, FIN, OPCODE_MASK, Opcode } from './opcode.js';
 import { Tail } from './tail.js';
@@ -610,8 +610,4 @@ export class Receiver<Owner> {
     assembly.clear(!taken);
     return true;
   }
-}
-
-function tooManyFragments(): ProtocolError {
-  return new ProtocolError('ERR_TOO_MANY_FRAGMENTS', 'A message comes in too many frames', '10.4', 1008);
 }

@@ -14,7 +14,8 @@ import { type OpeningRequest, openingRequest } from '../protocol/opening-handsha
 import type { Response } from '../protocol/response-reader.js';
 import { Transport, type TransportHandlers } from '../transport/transport.js';
 import type { WebSocket } from '../websocket.js';
-import { authOf, type ClientOptions, connectOptions, DEFAULTS } from './options.js';
+import type { ClientOptions } from './client-options.js';
+import { authOf, connectOptions, DEFAULTS } from './options.js';
 
 /** Loaded only by those who come here: they cost more than all the rest. */
 const http = () => process.getBuiltinModule('node:http');

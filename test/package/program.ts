@@ -1,6 +1,8 @@
 /** A program that uses everything this package exports, to be compiled where it is installed; not to be run. */
 export const PROGRAM = `
 import {
+  type BufferLike,
+  type ClientOptions,
   type CloseInfo,
   connect,
   Connection,
@@ -12,8 +14,11 @@ import {
   type ConnectionTarget,
   type ConnectOptions,
   type CreateConnection,
+  createWebSocketStream,
+  type Data,
   type DuplexOptions,
   type Extension,
+  type FinishRequestCallback,
   HandshakeError,
   type HandshakeReport,
   HeartwireError,
@@ -22,16 +27,23 @@ import {
   type MessageIterator,
   type MessageSource,
   type Payload,
+  type PerMessageDeflateOptions,
   ProtocolError,
+  type RawData,
   ReadyState,
   type Redirect,
+  type SendFrameOptions,
   type SendOptions,
   type SocketOptions,
   type TlsOptions,
   type TlsReport,
   UsageError,
   type WaitOptions,
+  WebSocket,
+  type WebSocketEvents,
 } from 'heartwire';
+import DefaultWebSocket from 'heartwire';
+import { WebSocket as StandardWebSocket } from 'heartwire/whatwg';
 import { createConnection as dial } from 'node:net';
 
 /** Compiles when what is given is of this type, and not of type any. */
@@ -198,4 +210,26 @@ function explain(thrown: unknown): string | undefined {
   return thrown instanceof HeartwireError ? thrown.message : String(thrown);
 }
 console.log(explain(error));
+
+// --------------------------------------------------------------------------------------- the drop-in class
+
+const finishRequest: FinishRequestCallback = (request, websocket) => {
+  is<WebSocket>()(websocket);
+  request.end();
+};
+const deflate: PerMessageDeflateOptions = { threshold: 1 };
+const clientOptions: ClientOptions = { finishRequest, perMessageDeflate: deflate };
+const webSocket: WebSocket = new DefaultWebSocket('ws://127.0.0.1/', clientOptions);
+webSocket.on('message', (data, isBinary) => {
+  is<RawData>()(data);
+  is<boolean>()(isBinary);
+});
+webSocket.onmessage = ({ data }) => is<Data>()(data);
+const closeArguments: WebSocketEvents['close'] = [1000, Buffer.alloc(0)];
+const frameOptions: SendFrameOptions = { fin: false };
+const payload: BufferLike = 'text';
+webSocket.send(payload, frameOptions);
+createWebSocketStream(webSocket).end(closeArguments[1]);
+const standardSocket = new StandardWebSocket('ws://127.0.0.1/');
+standardSocket.onclose = ({ code: closeCode }) => is<number>()(closeCode);
 `;
