@@ -356,7 +356,10 @@ export class WebSocket extends Listening {
     // The emitter's own record: to ask for it in public makes an array for each message.
     const listeners = (this as unknown as { _events: { message?: unknown } })._events.message;
     if (this.isStandard) {
-      queueTask(deliverTask, this, 'message', this.#standardData(message), !message.isText);
+      const { isText } = message;
+      // What bytes become is decided by binaryType when their task has its turn.
+      const data = isText ? message.text() : bufferOf(message, sharedCodec());
+      queueTask(deliverTask, this, 'message', data, !isText);
       return;
     }
     if (listeners === undefined && !this.#deferred) return;
@@ -384,20 +387,12 @@ export class WebSocket extends Listening {
     }
   }
 
-  /** What its task will need; the rest is made there, since `binaryType` may change until then. */
-  #standardData(message: Message): unknown {
-    if (message.isText) return message.text();
-    return this.#binaryType === 'arraybuffer'
-      ? arrayBufferOf(message, sharedCodec())
-      : bufferOf(message, sharedCodec());
-  }
-
   /** @internal A task of this socket's has its turn. */
   runTask(type: string, first: unknown, second: unknown): void {
     if (type === 'message') {
       // After close() the standard drops what still comes; ws does not.
       if (this.isStandard && this.#readyState !== OPEN) return;
-      const data = second && this.isStandard ? this.#converted(first as Buffer | ArrayBuffer) : first;
+      const data = second && this.isStandard ? this.#converted(first as Buffer) : first;
       const listeners = (this as unknown as { _events: { message?: unknown } })._events.message;
       if (listeners === undefined) return;
       const shown = typeof data === 'string' && !wantsEventsOnly(listeners) ? Buffer.from(data) : data;
@@ -411,10 +406,11 @@ export class WebSocket extends Listening {
     }
   }
 
-  #converted(data: Buffer | ArrayBuffer): unknown {
+  #converted(data: Buffer): unknown {
+    if (this.#binaryType === 'nodebuffer') return data;
     if (this.#binaryType === 'blob') return new Blob([data as Buffer<ArrayBuffer>]);
-    if (this.#binaryType === 'nodebuffer') return Buffer.isBuffer(data) ? data : Buffer.from(data);
-    return data instanceof ArrayBuffer ? data : Uint8Array.from(data).buffer;
+    const { buffer, byteOffset, length } = data;
+    return length === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + length);
   }
 
   #emitSoon(type: 'ping' | 'pong', payload: Buffer): void {

@@ -12,14 +12,15 @@ export class SocketEvent {
   readonly type: string;
   /** The socket. */
   target!: WebSocket;
-  readonly timeStamp: number = performance.now();
+  readonly timeStamp: number;
   /** @internal While listeners are called. */
   underWay = false;
   /** @internal The rest of the listeners is not to be called. */
   stopped = false;
 
-  constructor(type: string, _init?: object) {
+  constructor(type: string, _init?: object, timeStamp = performance.now()) {
     this.type = type;
+    this.timeStamp = timeStamp;
   }
 
   get currentTarget(): WebSocket | null {
@@ -84,8 +85,8 @@ const NO_PORTS: readonly never[] = Object.freeze([]);
 export class MessageEvent<Data = unknown> extends SocketEvent {
   data: Data;
 
-  constructor(type: string, init?: { data?: Data }) {
-    super(type);
+  constructor(type: string, init?: { data?: Data }, timeStamp?: number) {
+    super(type, init, timeStamp);
     this.data = init?.data as Data;
   }
 

@@ -7,6 +7,7 @@ import type { EventEmitter } from 'node:events';
 import { rethrow } from '../protocol/callback.js';
 import type { WebSocket } from '../websocket.js';
 import { CloseEvent, ErrorEvent, MessageEvent, SocketEvent } from './events.js';
+import { turn } from './task-queue.js';
 
 export type ListenerCallback = (event: never) => unknown;
 export type Listener = ListenerCallback | { handleEvent: ListenerCallback };
@@ -32,24 +33,31 @@ type Emitted = ((...args: never[]) => void) & Partial<Wrapper> & { listener?: Em
 /** What is behind a listener that was added with `once`. */
 const unwrapped = (listener: Emitted): Emitted => listener.listener ?? listener;
 
-/** How an emission's event is kept for all of its wrappers; `null` while none has asked for it. */
-export interface Emission {
+/** An emission, and its event; `null` while no wrapper has asked for it. */
+interface Emission {
+  target: EventEmitter | undefined;
+  type: string;
   event: SocketEvent | null;
 }
 
 /** The emission under way: one at a time, the innermost. */
-let emission: (Emission & { target: EventEmitter; type: string }) | undefined;
+let emission: Emission | undefined;
+const usual: Emission = { target: undefined, type: '', event: null };
 
 /** Emits; every listener of the standard's kind is given the same event. */
 export function emitEvent(target: WebSocket, type: string, first?: unknown, second?: unknown): boolean {
   const outer = emission;
-  const current = { target, type, event: null as SocketEvent | null };
+  // One serves all that are not inside another.
+  const current: Emission = outer === undefined ? usual : { target, type, event: null };
+  current.target = target;
+  current.type = type;
   emission = current;
   try {
     return target.emit(type, first, second);
   } finally {
     emission = outer;
     const event = current.event;
+    current.event = null;
     if (event !== null) event.underWay = false;
   }
 }
@@ -218,7 +226,7 @@ function makeEvent(
 ): SocketEvent | undefined {
   switch (type) {
     case 'message': {
-      const event = new MessageEvent(type);
+      const event = new MessageEvent(type, undefined, target.isStandard ? turn.startedAt : undefined);
       // Text that nobody wanted as a Buffer is a string already.
       event.data = second || typeof first === 'string' ? first : String(first);
       return event;
