@@ -93,7 +93,10 @@ async function serve(): Promise<void> {
 
 function child(...args: string[]): ChildProcess {
   const execArgv = [...process.execArgv, '--expose-gc'];
-  return fork(fileURLToPath(import.meta.url), args, { execArgv, env: { ...process.env, WS_NO_BUFFER_UTIL: '1' } });
+  return fork(fileURLToPath(import.meta.url), args, {
+    execArgv,
+    env: { ...process.env, WS_NO_BUFFER_UTIL: '1' },
+  });
 }
 
 async function conduct(count: number): Promise<void> {

@@ -62,9 +62,7 @@ export class Connection implements ConnectionHandlers {
   #outstandingPings: OutstandingPings | undefined;
   #readable: ReadableStream<string | Buffer> | undefined;
   #writable: WritableStream<Payload> | undefined;
-  /** A message is being sent in fragments by `sendStream`; nothing may come between them. */
-  #streaming = false;
-  /** Ends its wait for the next chunk. */
+  /** Ends the wait for the next chunk of a message that `sendStream` sends in fragments; nothing may come between. */
   #streamStop: AbortController | undefined;
 
   #readyState: number = ReadyState.open;
@@ -82,7 +80,6 @@ export class Connection implements ConnectionHandlers {
   #pingsReceived = 0;
   #pongsReceived = 0;
   #receivedAt = performance.now();
-  readonly #openedAt = this.#receivedAt;
 
   /** @internal */
   constructor(
@@ -182,7 +179,8 @@ export class Connection implements ConnectionHandlers {
    *   `sendStream` is sending
    */
   send(data: Payload, options?: SendOptions): boolean {
-    if (this.#readyState !== ReadyState.open || this.#streaming) throw this.#cannotSend('send()');
+    if (this.#readyState !== ReadyState.open || this.#streamStop !== undefined)
+      throw this.#cannotSend('send()');
     try {
       return this.#send(data, options?.binary, options?.fin ?? true);
     } catch (error) {
@@ -222,8 +220,7 @@ export class Connection implements ConnectionHandlers {
    */
   async sendStream(source: MessageSource, options?: WaitOptions): Promise<void> {
     this.#assertOpen('sendStream()');
-    if (this.#streaming || this.#outbound.unfinished) throw this.#cannotSend('sendStream()');
-    this.#streaming = true;
+    if (this.#streamStop !== undefined || this.#outbound.unfinished) throw this.#cannotSend('sendStream()');
     const stop = new AbortController();
     this.#streamStop = stop;
     const { signal } = options ?? {};
@@ -249,7 +246,6 @@ export class Connection implements ConnectionHandlers {
       throw reason;
     } finally {
       signal?.removeEventListener('abort', onAbort);
-      this.#streaming = false;
       this.#streamStop = undefined;
     }
   }
@@ -444,7 +440,7 @@ export class Connection implements ConnectionHandlers {
       pongsReceived: this.#pongsReceived,
       pongsSkipped: this.#sending?.pongsSkipped ?? 0,
       lastReceivedAt: this.#receivedAt,
-      lastSentAt: this.#sending?.sentAt ?? this.#openedAt,
+      lastSentAt: this.#sending?.sentAt ?? this.#startedAt + this.handshake.timings.open,
     };
   }
 

@@ -63,12 +63,6 @@ type Watched = Duplex & { [TRANSPORT]?: Transport };
 
 const NONE: readonly never[] = [];
 
-/** The other end of the socket. */
-interface Remote {
-  readonly address?: string;
-  readonly port?: number;
-}
-
 export class Transport {
   readonly carrier: Carrier;
   /** The addresses that were tried, in their order; none for a stream that was there already. */
@@ -79,7 +73,8 @@ export class Transport {
   /** What is being dialled, until it is connected; then the stream. */
   #dial: Dial | undefined;
   #stream: Duplex | undefined;
-  #remote: Remote = {};
+  #remoteAddress: string | undefined;
+  #remotePort: number | undefined;
   /** Until its handshake is complete. */
   #tls: TlsClient | undefined;
   #tlsReport: TlsReport | undefined;
@@ -159,7 +154,9 @@ export class Transport {
       onConnect: (socket) => {
         this.#dial = undefined;
         this.#stream = socket;
-        this.#remote = this.attempts[this.attempts.length - 1];
+        const { address, port } = this.attempts[this.attempts.length - 1];
+        this.#remoteAddress = address;
+        this.#remotePort = port;
         this.#watch(socket);
         this.notApplied = applySocketOptions(socket, options);
         this.#progress?.onConnect();
@@ -174,13 +171,13 @@ export class Transport {
 
   /** In a function of its own: what lives as long as the socket then holds nothing of the dialling. */
   #onread(): OnReadOpts {
-    return {
-      buffer: () => this.#handlers.readTarget(this.#owner),
-      callback: (count) => {
-        this.#handlers.received(this.#owner, count);
-        return true;
-      },
+    // One function for both: asked for a buffer, it is given nothing.
+    const onread = (count?: number): unknown => {
+      if (count === undefined) return this.#handlers.readTarget(this.#owner);
+      this.#handlers.received(this.#owner, count);
+      return true;
     };
+    return { buffer: onread as () => Uint8Array, callback: onread as (count: number) => boolean };
   }
 
   #onceSecure(socket: TLSSocket, tls: TlsClient): void {
@@ -194,7 +191,8 @@ export class Transport {
 
   #noteRemote(): void {
     const { remoteAddress, remotePort } = this.#stream as Partial<Socket>;
-    this.#remote = { address: remoteAddress, port: remotePort };
+    this.#remoteAddress = remoteAddress;
+    this.#remotePort = remotePort;
   }
 
   /** By functions that all streams share: three closures are a tenth of what a connection takes. */
@@ -281,11 +279,11 @@ export class Transport {
   }
 
   get remoteAddress(): string | undefined {
-    return this.#remote.address;
+    return this.#remoteAddress;
   }
 
   get remotePort(): number | undefined {
-    return this.#remote.port;
+    return this.#remotePort;
   }
 
   /** Why TLS failed; undefined when it is not TLS that was under way. */

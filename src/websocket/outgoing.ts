@@ -1,3 +1,5 @@
+/** What a WebSocket has to remember of what it has sent, and Blobs that are being read. */
+
 /** Blobs to be sent. Their bytes come later, so what is sent meanwhile waits, in its order. */
 export class BlobQueue {
   #behind: (() => void)[] = [];
@@ -36,4 +38,15 @@ export class BlobQueue {
       action();
     });
   }
+}
+
+/** What a WebSocket has to remember of what it has sent. */
+export class Outgoing {
+  /** The fragmented message under way is text. */
+  fragmentIsText: boolean | undefined;
+  readonly blobs = new BlobQueue();
+  /** Bytes that were sent too late; in the standard's way, all that this turn has sent. */
+  queued = 0;
+  /** In the standard's way: `queued` counts what may have left meanwhile. */
+  counting = false;
 }
