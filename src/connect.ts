@@ -4,6 +4,7 @@
  * typed error.
  */
 
+import type { Duplex } from 'node:stream';
 import { sharedCodec } from './codec/codec.js';
 import { Connection } from './connection.js';
 import { type FailedResponse, HandshakeError, HeartwireError, UsageError } from './errors.js';
@@ -11,12 +12,12 @@ import type { ConnectionHandlers, ConnectionLimits, DropIn } from './options.js'
 import { type OpeningRequest, openingRequest, verifyResponse } from './protocol/opening-handshake.js';
 import { type Response, ResponseReader } from './protocol/response-reader.js';
 import { retryAfter } from './protocol/retry-after.js';
-import type { Established, HandshakeReport, Redirect } from './report.js';
+import type { HandshakeReport, Redirect } from './report.js';
 import type { CreateConnection } from './transport/foreign-stream.js';
 import { Route } from './transport/route.js';
 import { checkSocketOptions, type SocketOptions } from './transport/socket-options.js';
 import type { TlsOptions } from './transport/tls-client.js';
-import type { Transport, TransportHandlers } from './transport/transport.js';
+import { Transport, type TransportHandlers } from './transport/transport.js';
 
 export interface ConnectOptions extends ConnectionHandlers, Partial<ConnectionLimits> {
   /** Subprotocols to offer, the preferred one first. */
@@ -233,6 +234,21 @@ export class Opening {
     });
   }
 
+  /** @internal What is asked, for who sends it by other means. */
+  get request(): OpeningRequest {
+    return this.#request;
+  }
+
+  /**
+   * @internal Goes on with what others have sent and read: the stream, the answer, and what came behind it.
+   * @throws HandshakeError when the answer is not what it must be
+   */
+  adopt(stream: Duplex, response: Response, leftover: Uint8Array): void {
+    this.#answered = () => {};
+    this.#transport = Transport.over(stream, Opening.#transportHandlers, this as Opening);
+    this.#respond(response, leftover);
+  }
+
   #read(read: (reader: ResponseReader) => void): void {
     if (this.#failure !== undefined) return;
     try {
@@ -257,13 +273,15 @@ export class Opening {
       dropIn.onUpgrade(response);
       if (this.#failure !== undefined) return;
     }
-    const connection = connectionOn(
+    const { protocol, extensions } = verifyResponse(this.#request, response);
+    const connection = new Connection(
       this.#transport!,
-      this.#request,
-      response,
       {
         id: this.#id,
         startedAt: this.#startedAt,
+        url: this.#request.url.href,
+        protocol,
+        extensions,
         // The drop-in class has nothing that would show it.
         handshake: dropIn === undefined ? this.#report(response) : NO_REPORT,
       },
@@ -352,24 +370,6 @@ export class Opening {
   #elapsed(): number {
     return performance.now() - this.#startedAt;
   }
-}
-
-/**
- * @internal The connection that an answered request opens.
- * @throws HandshakeError when the response is not what it must be (`verifyResponse`)
- */
-export function connectionOn(
-  transport: Transport,
-  request: OpeningRequest,
-  response: Response,
-  about: Pick<Established, 'id' | 'startedAt' | 'handshake'>,
-  limits: ConnectionLimits,
-  options: ConnectionHandlers,
-  dropIn?: DropIn,
-): Connection {
-  const { protocol, extensions } = verifyResponse(request, response);
-  const established = { ...about, url: request.url.href, protocol, extensions };
-  return new Connection(transport, established, limits, options, dropIn);
 }
 
 /** @throws UsageError `ERR_INVALID_OPTION` */

@@ -311,8 +311,9 @@ export class WebSocket extends Listening {
     this.#opening = undefined;
     this.#readyState = CLOSING;
     const error = new Error(CLOSED_EARLY);
-    if (opening instanceof HttpOpening) opening.abort();
-    else opening?.giveUp(new HeartwireError('ERR_ABORTED', CLOSED_EARLY));
+    const reason = new HeartwireError('ERR_ABORTED', CLOSED_EARLY);
+    if (opening instanceof HttpOpening) opening.abort(reason);
+    else opening?.giveUp(reason);
     process.nextTick(() => this.#endUnopened(error));
   }
 

@@ -7,12 +7,11 @@
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ConnectOptions, connectionOn, type DropInOpening } from '../connect.js';
-import type { ConnectionLimits } from '../options.js';
+import { type DropInOpening, Opening } from '../connect.js';
+import { HeartwireError } from '../errors.js';
 import { formatExtensions } from '../protocol/extensions.js';
-import { type OpeningRequest, openingRequest } from '../protocol/opening-handshake.js';
+import type { OpeningRequest } from '../protocol/opening-handshake.js';
 import type { Response } from '../protocol/response-reader.js';
-import { Transport, type TransportHandlers } from '../transport/transport.js';
 import type { WebSocket } from '../websocket.js';
 import type { ClientOptions } from './client-options.js';
 import { authOf, connectOptions, DEFAULTS } from './options.js';
@@ -22,15 +21,6 @@ const http = () => process.getBuiltinModule('node:http');
 const https = () => process.getBuiltinModule('node:https');
 
 type Given = ClientOptions & Record<string, unknown>;
-
-/** Until the connection takes over, in the same turn. */
-const NOBODY: TransportHandlers<undefined> = {
-  readTarget: () => new Uint8Array(1),
-  received() {},
-  onEnd() {},
-  onError() {},
-  onClosed() {},
-};
 
 export interface HttpOpeningEvents extends DropInOpening {
   onFailed(error: unknown): void;
@@ -70,12 +60,13 @@ export class HttpOpening {
   readonly #options: Given;
   readonly #protocols: readonly string[];
   readonly #events: HttpOpeningEvents;
-  readonly #startedAt = performance.now();
   readonly #first: Resource & { readonly authority: string };
   /** What further servers are told; more is taken away when one of them is another. */
   #headers: Record<string, string | number | readonly string[]>;
   #redirects = 0;
   #request: ClientRequest | undefined;
+  #answer: IncomingMessage | undefined;
+  #current: Opening | undefined;
   #over = false;
 
   constructor(
@@ -100,8 +91,9 @@ export class HttpOpening {
   }
 
   /** Gives up; nothing is told any more. */
-  abort(): void {
+  abort(error: HeartwireError): void {
     this.#over = true;
+    this.#current?.giveUp(error);
     const request = this.#request;
     request?.destroy();
     // A request that has been sent whole leaves its socket alone.
@@ -112,9 +104,9 @@ export class HttpOpening {
     const options = this.#options;
     const resource = resourceOf(url, options);
     const auth = this.#credentials(url, resource);
-    const connect = connectOptions(url, options, this.#protocols);
-    const handshake = openingRequest(handshakeUrl(url), { protocols: connect.protocols });
-    const headers = this.#requestHeaders(handshake);
+    const opening = this.#opening(url);
+    this.#current = opening;
+    const headers = this.#requestHeaders(opening.request);
     const timeout = options.handshakeTimeout ?? options.timeout;
     const request = (resource.isSecure ? https() : http()).request({
       ...(options as RequestOptions),
@@ -139,9 +131,7 @@ export class HttpOpening {
     if (timeout) request.on('timeout', () => this.#refuse(new Error('Opening handshake has timed out')));
     request.on('error', (error) => this.#fail(error));
     request.on('response', (response) => this.#onResponse(url, request, response));
-    request.on('upgrade', (response, socket, head) =>
-      this.#onUpgrade(connect, handshake, response, socket, head),
-    );
+    request.on('upgrade', (response, socket, head) => this.#onUpgrade(opening, response, socket, head));
     if (options.finishRequest) options.finishRequest(request, this.#websocket);
     else request.end();
   }
@@ -204,39 +194,28 @@ export class HttpOpening {
     }
   }
 
-  #onUpgrade(
-    connect: ConnectOptions,
-    handshake: OpeningRequest,
-    message: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-  ): void {
-    const response = responseOf(message);
-    this.#events.onUpgrade(response, message);
-    if (this.#over) {
-      socket.destroy();
-      return;
-    }
-    const transport = Transport.over(socket, NOBODY, undefined);
+  /** It says what to ask for, judges the answer, and takes over from there. */
+  #opening(url: URL): Opening {
+    const connect = connectOptions(url, this.#options, this.#protocols);
+    const { connection, onOpen, onUpgrade } = this.#events;
+    // The fields are Node's to check and to send.
+    const options = { ...connect, headers: undefined, ...this.#websocket.handlers };
+    return new Opening(handshakeUrl(url), options, {
+      connection,
+      onUpgrade: (response) => onUpgrade(response, this.#answer),
+      onOpen: (opened) => {
+        this.#over = true;
+        onOpen(opened);
+      },
+    });
+  }
+
+  #onUpgrade(opening: Opening, answer: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#answer = answer;
     try {
-      const connection = connectionOn(
-        transport,
-        handshake,
-        response,
-        {
-          id: 0,
-          startedAt: this.#startedAt,
-          handshake: reportOf(response, performance.now() - this.#startedAt),
-        },
-        connect as ConnectionLimits,
-        this.#websocket.handlers,
-        this.#events.connection,
-      );
-      this.#over = true;
       (socket as Partial<Socket>).setTimeout?.(0);
       (socket as Partial<Socket>).setNoDelay?.();
-      this.#events.onOpen(connection);
-      connection.begin(head);
+      opening.adopt(socket, responseOf(answer), head);
     } catch (error) {
       socket.destroy();
       this.#fail(error);
@@ -246,7 +225,7 @@ export class HttpOpening {
   /** Ends the request, for a reason of ours. */
   #refuse(error: Error): void {
     if (this.#over) return;
-    this.abort();
+    this.abort(new HeartwireError('ERR_ABORTED', error.message));
     process.nextTick(() => this.#events.onFailed(error));
   }
 
@@ -306,11 +285,6 @@ function responseOf({
     rawHeaders: lines,
     body: Buffer.alloc(0),
   };
-}
-
-function reportOf({ statusCode, headers }: Response, open: number) {
-  const timings = { connect: open, open };
-  return { status: statusCode, headers, timings, attempts: [], redirects: [], notApplied: [] };
 }
 
 /** A response of our own reading, as Node's HTTP client would show it. */

@@ -58,6 +58,7 @@ export function emitEvent(target: WebSocket, type: string, first?: unknown, seco
     emission = outer;
     const event = current.event;
     current.event = null;
+    current.target = undefined;
     if (event !== null) event.underWay = false;
   }
 }
