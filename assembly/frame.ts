@@ -34,6 +34,8 @@ const WHOLE_BINARY: u32 = ((FIN | BINARY) << FIRST_BYTE_SHIFT) | (KIND_BINARY <<
 
 /** `mode`: frames must be masked (we read as a server would). */
 const MASKED: u32 = 0x01;
+/** `mode`: text is passed on unseen. */
+const UNVALIDATED: u32 = 0x02;
 /** `mode`: RSV1 is negotiated (RFC 7692 §6). */
 const RSV1_NEGOTIATED: u32 = RSV1;
 
@@ -223,7 +225,7 @@ export function readFrames(
     if (starts) utf8 = UTF8_START;
     // Text is validated where it lies, unless it is compressed: then after inflating.
     const message = opcode == CONTINUATION ? fragment : firstByte & (OPCODE | RSV1);
-    if (message == TEXT) {
+    if (message == TEXT && (mode & UNVALIDATED) == 0) {
       if (complete && kind == KIND_TEXT && processed == 0 && isAscii(payload, length)) {
         kind = KIND_ASCII;
       } else {

@@ -4,11 +4,12 @@
  * typed error.
  */
 
+import type { Duplex } from 'node:stream';
 import { sharedCodec } from './codec/codec.js';
 import { Connection } from './connection.js';
 import { type FailedResponse, HandshakeError, HeartwireError, UsageError } from './errors.js';
 import { type HeartbeatOptions, type HeartbeatSettings, heartbeatSettings } from './heartbeat/settings.js';
-import type { ConnectionHandlers, ConnectionLimits } from './options.js';
+import type { ConnectionHandlers, ConnectionLimits, DropIn } from './options.js';
 import { formatExtensions } from './protocol/extensions.js';
 import { type OpeningRequest, openingRequest, verifyResponse } from './protocol/opening-handshake.js';
 import {
@@ -24,7 +25,7 @@ import type { CreateConnection } from './transport/foreign-stream.js';
 import { Route } from './transport/route.js';
 import { checkSocketOptions, type SocketOptions } from './transport/socket-options.js';
 import type { TlsOptions } from './transport/tls-client.js';
-import type { Transport, TransportHandlers } from './transport/transport.js';
+import { Transport, type TransportHandlers } from './transport/transport.js';
 
 export interface ConnectOptions extends ConnectionHandlers, Partial<ConnectionLimits> {
   /** Subprotocols to offer, the preferred one first. */
@@ -87,9 +88,44 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
 
 let lastId = 0;
 
-class Opening {
+const NO_REPORT: HandshakeReport = {
+  status: 101,
+  headers: {},
+  timings: { connect: 0, open: 0 },
+  attempts: [],
+  redirects: [],
+  notApplied: [],
+};
+
+let lastLimits: ConnectionLimits | undefined;
+
+/** Most connections have the limits of the one before. */
+function sharedLimits(limits: ConnectionLimits): ConnectionLimits {
+  const names = Object.keys(limits) as (keyof ConnectionLimits)[];
+  if (lastLimits === undefined || names.some((name) => limits[name] !== lastLimits![name]))
+    lastLimits = Object.freeze(limits);
+  return lastLimits;
+}
+
+/** The same fields, still without a prototype, in a quarter of the memory: an object is not a hash table then. */
+function compact(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.setPrototypeOf({ ...headers }, null);
+}
+
+/** @internal What the drop-in class asks of an opening besides. It has no deadline unless one is given. */
+export interface DropInOpening {
+  readonly connection: DropIn;
+  /** A 101 has come; it has not been looked at. */
+  onUpgrade(response: Response): void;
+  /** Called before anything is received. */
+  onOpen(connection: Connection): void;
+}
+
+/** @internal */
+export class Opening {
   readonly #id = ++lastId;
   readonly #options: ConnectOptions;
+  readonly #dropIn: DropInOpening | undefined;
   readonly #limits: ConnectionLimits;
   readonly #heartbeat: HeartbeatSettings | undefined;
   readonly #handshakeTimeout: number;
@@ -119,16 +155,18 @@ class Opening {
   #told: ConnectOptions;
   #userInfo: { username: string; password: string } | undefined;
 
-  constructor(url: string | URL, options: ConnectOptions) {
+  constructor(url: string | URL, options: ConnectOptions, dropIn?: DropInOpening) {
     this.#options = options;
-    this.#handshakeTimeout = amount('handshakeTimeout', options.handshakeTimeout, 10_000, MAX_TIMEOUT);
+    this.#dropIn = dropIn;
+    const patience = dropIn === undefined ? 10_000 : Number.POSITIVE_INFINITY;
+    this.#handshakeTimeout = amount('handshakeTimeout', options.handshakeTimeout, patience, MAX_TIMEOUT);
     this.#maxRedirects = amount('maxRedirects', options.maxRedirects, 0);
-    this.#limits = {
+    this.#limits = sharedLimits({
       maxMessageSize: amount('maxMessageSize', options.maxMessageSize, 64 * 1024 * 1024, MAX_MESSAGE_SIZE),
       highWaterMark: amount('highWaterMark', options.highWaterMark, 1024 * 1024),
       maxBufferedAmount: amount('maxBufferedAmount', options.maxBufferedAmount, 16 * 1024 * 1024),
       closeTimeout: amount('closeTimeout', options.closeTimeout, 5_000, MAX_TIMEOUT),
-    };
+    });
     this.#heartbeat = heartbeatSettings(options.heartbeat);
     checkRoute(options);
     this.#deflate = checkDeflateOptions(options.perMessageDeflate);
@@ -157,8 +195,12 @@ class Opening {
     // In the same turn as the constructor has looked for one.
     if (this.#deflateIsOffered) this.#window = this.#codec.windows.take();
     const { signal } = this.#options;
-    const deadline = setTimeout(() => this.#giveUp(this.#late()), this.#handshakeTimeout);
-    const onAbort = () => this.#giveUp(this.#aborted());
+    const patience = this.#handshakeTimeout;
+    const deadline =
+      patience === Number.POSITIVE_INFINITY
+        ? undefined
+        : setTimeout(() => this.giveUp(this.#late()), patience);
+    const onAbort = () => this.giveUp(this.#aborted());
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       if (signal?.aborted) throw this.#aborted();
@@ -179,7 +221,7 @@ class Opening {
         duration: this.#elapsed(),
       });
     } finally {
-      if (this.#window !== 0) this.#codec.windows.give(this.#window);
+      this.#returnWindow();
       clearTimeout(deadline);
       signal?.removeEventListener('abort', onAbort);
     }
@@ -231,11 +273,32 @@ class Opening {
   #received(bytes: Uint8Array): void {
     this.#read((reader) => {
       const taken = reader.feed(bytes);
-      // A redirect is followed for its head; its body may never end.
-      const response = reader.response ?? (this.#redirection === undefined ? null : this.#asRedirect(reader));
+      // A redirect is followed for its head; its body may never end. The drop-in class wants no body either.
+      const response =
+        reader.response ?? (this.#dropIn === undefined ? this.#asRedirect(reader) : reader.partial);
       // Frames may come in the same segment as the response.
       if (response !== null) this.#respond(response, bytes.subarray(taken));
     });
+  }
+
+  /** @internal What is asked, for who sends it by other means. */
+  get request(): OpeningRequest {
+    return this.#request;
+  }
+
+  /**
+   * @internal Goes on with what others have sent and read: the stream, the answer, and what came behind it.
+   * @throws HandshakeError when the answer is not what it must be
+   */
+  adopt(stream: Duplex, response: Response, leftover: Uint8Array): void {
+    this.#answered = () => {};
+    this.#transport = Transport.over(stream, Opening.#transportHandlers, this as Opening);
+    if (this.#deflateIsOffered) this.#window = this.#codec.windows.take();
+    try {
+      this.#respond(response, leftover);
+    } finally {
+      this.#returnWindow();
+    }
   }
 
   #read(read: (reader: ResponseReader) => void): void {
@@ -243,12 +306,12 @@ class Opening {
     try {
       read(this.#reader);
     } catch (error) {
-      this.#giveUp(error as HandshakeError);
+      this.giveUp(error as HandshakeError);
     }
   }
 
   #asRedirect({ partial }: ResponseReader): Response | null {
-    return partial !== null && this.#redirection!.isRedirect(partial.statusCode) ? partial : null;
+    return partial !== null && this.#redirection?.isRedirect(partial.statusCode) ? partial : null;
   }
 
   /** The response is complete: it opens the connection, leads elsewhere, or `verifyResponse` says what is wrong. */
@@ -257,8 +320,15 @@ class Opening {
       this.#answered(response);
       return;
     }
+    const dropIn = this.#dropIn;
+    if (dropIn !== undefined && response.statusCode === 101) {
+      dropIn.onUpgrade(response);
+      if (this.#failure !== undefined) return;
+    }
     const { protocol, extensions } = verifyResponse(this.#request, response);
     const deflate = this.#deflate && deflateAgreement(this.#deflate, extensions, heardIn(response));
+    if (deflate !== undefined && !deflate.serverNoContextTakeover && this.#window === 0)
+      throw this.#noWindow(response);
     const connection = new Connection(
       this.#transport!,
       {
@@ -270,24 +340,39 @@ class Opening {
         deflate,
         window: this.#window,
         threshold: this.#deflate?.threshold ?? DEFAULT_THRESHOLD,
-        handshake: this.#report(response),
+        // The drop-in class has nothing that would show it.
+        handshake: dropIn === undefined ? this.#report(response) : NO_REPORT,
         socketOptions: this.#route.socketReport,
       },
       this.#limits,
       this.#options,
       this.#heartbeat,
+      dropIn?.connection,
     );
     if (deflate !== undefined) this.#window = 0;
     this.#opened = true;
     this.#answered(connection);
+    dropIn?.onOpen(connection);
     connection.begin(leftover);
+  }
+
+  /** Unless a connection has it now. */
+  #returnWindow(): void {
+    this.#codec.windows.give(this.#window);
+    this.#window = 0;
+  }
+
+  /** Others have taken the last one since compression was offered: only where Node's HTTP client has asked. */
+  #noWindow(response: Response): HandshakeError {
+    const message = 'permessage-deflate was agreed on, but all windows are taken by other connections by now';
+    return new HandshakeError('ERR_HANDSHAKE_EXTENSION', message, heardIn(response));
   }
 
   #report({ statusCode, headers }: Response): HandshakeReport {
     const { timings, tls, proxy, attempts, socketReport } = this.#route;
     return {
       status: statusCode,
-      headers,
+      headers: compact(headers),
       timings: { ...timings, open: this.#elapsed() },
       tls,
       proxy,
@@ -330,7 +415,7 @@ class Opening {
     return new UsageError('ERR_INVALID_OPTION', message, { cause: error });
   }
 
-  #giveUp(error: HeartwireError): void {
+  giveUp(error: HeartwireError): void {
     if (this.#failure !== undefined || this.#opened) return;
     this.#failure = error;
     this.#reject?.(error);
@@ -338,7 +423,7 @@ class Opening {
   }
 
   #lose(cause: Error): void {
-    this.#giveUp(this.#route.loss(cause, this.#heard()));
+    this.giveUp(this.#route.loss(cause, this.#heard()));
   }
 
   #late(): HandshakeError {

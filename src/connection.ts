@@ -14,12 +14,13 @@ import type { MessageIterator } from './message-iterator.js';
 import type {
   ConnectionHandlers,
   ConnectionLimits,
+  DropIn,
   IterateOptions,
   SendOptions,
   StreamSendOptions,
   WaitOptions,
 } from './options.js';
-import { Outbound } from './outbound.js';
+import { type Deflation, Outbound } from './outbound.js';
 import { rethrow } from './protocol/callback.js';
 import { CloseCode, type CloseStatus, closePayload } from './protocol/closing-handshake.js';
 import type { Extension } from './protocol/extensions.js';
@@ -48,8 +49,6 @@ export class Connection implements ConnectionHandlers {
   readonly handshake: HandshakeReport;
   /** What the socket has been set to, as the system answered. */
   readonly socketOptions: SocketReport;
-  /** Resolves when the connection has ended, whatever ended it; never rejects. */
-  readonly closed: Promise<CloseInfo>;
 
   onPing: ConnectionHandlers['onPing'];
   onPong: ConnectionHandlers['onPong'];
@@ -57,19 +56,26 @@ export class Connection implements ConnectionHandlers {
   onDrain: ConnectionHandlers['onDrain'];
   onClose: ConnectionHandlers['onClose'];
 
+  /** @internal Whom this connection belongs to, when the drop-in class has made it. */
+  owner: unknown;
+
+  readonly #dropIn: DropIn | undefined;
   readonly #startedAt: number;
   readonly #transport: Transport;
-  readonly #closeTimeout: number;
+  readonly #limits: ConnectionLimits;
   readonly #receiver: Receiver<Connection>;
-  readonly #inbound: Inbound<Connection>;
-  readonly #outbound: Outbound;
-  readonly #pings = new OutstandingPings();
-  readonly #heartbeat: Heartbeat<Connection>;
+  /** Where compression was negotiated. */
+  readonly #deflation: Deflation | undefined;
+  /** Made with the first thing it is needed for, where none was asked for. */
+  #beat: Heartbeat<Connection> | undefined;
+  /** Made for those whose messages are not simply passed on to a listener. */
+  #consumer: Inbound<Connection> | undefined;
+  /** Made with the first frame, and the first Ping: most of many connections only listen. */
+  #sending: Outbound | undefined;
+  #outstandingPings: OutstandingPings | undefined;
   #readable: ReadableStream<string | Buffer> | undefined;
   #writable: WritableStream<Payload> | undefined;
-  /** A message is being sent in fragments by `sendStream`; nothing may come between them. */
-  #streaming = false;
-  /** Ends its wait for the next chunk. */
+  /** Ends the wait for the next chunk of a message that `sendStream` sends in fragments; nothing may come between. */
   #streamStop: AbortController | undefined;
 
   #readyState: number = ReadyState.open;
@@ -78,7 +84,10 @@ export class Connection implements ConnectionHandlers {
   #peerEnded = false;
   #error: HeartwireError | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
-  #resolveClosed!: (info: CloseInfo) => void;
+  /** Of `closed`, which is made when somebody asks for it; and what it resolves with, when that is known. */
+  #closed: Promise<CloseInfo> | undefined;
+  #resolveClosed: ((info: CloseInfo) => void) | undefined;
+  #info: CloseInfo | undefined;
 
   #bytesReceived = 0;
   #pingsReceived = 0;
@@ -92,8 +101,9 @@ export class Connection implements ConnectionHandlers {
     limits: ConnectionLimits,
     handlers: ConnectionHandlers,
     heartbeat: HeartbeatSettings | undefined,
+    dropIn?: DropIn,
   ) {
-    const codec = sharedCodec();
+    this.#dropIn = dropIn;
     this.id = established.id;
     this.url = established.url;
     this.#startedAt = established.startedAt;
@@ -101,37 +111,30 @@ export class Connection implements ConnectionHandlers {
     this.extensions = established.extensions;
     this.handshake = established.handshake;
     this.socketOptions = established.socketOptions;
-    this.closed = new Promise((resolve) => {
-      this.#resolveClosed = resolve;
-    });
     this.#transport = transport;
-    this.#closeTimeout = limits.closeTimeout;
+    this.#limits = limits;
     const { deflate, window, threshold } = established;
-    const deflation = deflate && {
+    this.#deflation = deflate && {
       takeover: !deflate.clientNoContextTakeover,
       windowBits: deflate.clientMaxWindowBits,
       threshold,
     };
-    const onDrain = () => this.#call(this.onDrain, this);
-    this.#outbound = new Outbound(codec, transport, limits, onDrain, deflation);
     const inflation = deflate && {
       window,
       takeover: !deflate.serverNoContextTakeover,
       windowBits: deflate.serverMaxWindowBits,
     };
-    const { maxMessageSize } = limits;
-    this.#receiver = new Receiver<Connection>(codec, this, Connection.#receiverEvents, {
-      maxMessageSize,
-      inflation,
-    });
-    this.#inbound = new Inbound<Connection>(this.#receiver, this, handlers.onMessage);
-    this.#heartbeat = new Heartbeat<Connection>(
-      heartbeat,
-      Connection.#heartbeatLink,
+    this.#receiver = new Receiver<Connection>(
+      sharedCodec(),
       this,
-      this.#pings,
-      this.id,
+      Connection.#receiverEvents,
+      limits,
+      dropIn,
+      inflation,
     );
+    if (handlers.onMessage === undefined) this.#consumer = this.#makeInbound();
+    else this.#receiver.listen(handlers.onMessage);
+    if (heartbeat !== undefined) this.#beat = this.#makeHeartbeat(heartbeat);
     this.onPing = handlers.onPing;
     this.onPong = handlers.onPong;
     this.onRtt = handlers.onRtt;
@@ -142,9 +145,21 @@ export class Connection implements ConnectionHandlers {
   /** @internal Takes over the socket. `leftover` came behind the response head, in the same read. */
   begin(leftover: Uint8Array): void {
     this.#transport.serve(Connection.#transportHandlers, this);
-    this.#heartbeat.start();
+    this.#beat?.start();
+    this.#transport.forgetAttempts();
     this.#bytesReceived = leftover.length;
     this.#receiver.feed(leftover, this.#receivedAt);
+  }
+
+  /** Resolves when the connection has ended, whatever ended it; never rejects. */
+  get closed(): Promise<CloseInfo> {
+    this.#closed ??=
+      this.#info === undefined
+        ? new Promise((resolve) => {
+            this.#resolveClosed = resolve;
+          })
+        : Promise.resolve(this.#info);
+    return this.#closed;
   }
 
   /** Of the server, or of its proxy; undefined where the stream has none. */
@@ -163,10 +178,35 @@ export class Connection implements ConnectionHandlers {
 
   /** Bytes accepted by `send()` and not yet handed to the kernel, frame headers included. */
   get bufferedAmount(): number {
-    return this.#outbound.buffered;
+    return this.#sending?.buffered ?? 0;
   }
 
   // ---------------------------------------------------------------------------------------------- sending
+
+  get #outbound(): Outbound {
+    this.#sending ??= new Outbound(
+      sharedCodec(),
+      this.#transport,
+      this.#limits,
+      () => this.#call(this.onDrain, this),
+      { deflation: this.#deflation, maskingKey: this.#dropIn?.maskingKey },
+    );
+    return this.#sending;
+  }
+
+  get #heartbeat(): Heartbeat<Connection> {
+    this.#beat ??= this.#makeHeartbeat(undefined);
+    return this.#beat;
+  }
+
+  #makeHeartbeat(settings: HeartbeatSettings | undefined): Heartbeat<Connection> {
+    return new Heartbeat<Connection>(settings, Connection.#heartbeatLink, this, this.#pings, this.id);
+  }
+
+  get #pings(): OutstandingPings {
+    this.#outstandingPings ??= new OutstandingPings();
+    return this.#outstandingPings;
+  }
 
   /**
    * Sends a message. The first send of a tick leaves at once; those that follow are joined and leave, in one
@@ -178,7 +218,8 @@ export class Connection implements ConnectionHandlers {
    *   `sendStream` is sending
    */
   send(data: Payload, options?: SendOptions): boolean {
-    if (this.#readyState !== ReadyState.open || this.#streaming) throw this.#cannotSend('send()');
+    if (this.#readyState !== ReadyState.open || this.#streamStop !== undefined)
+      throw this.#cannotSend('send()');
     try {
       return this.#send(data, options?.binary, options?.fin ?? true, options?.compress);
     } catch (error) {
@@ -218,8 +259,7 @@ export class Connection implements ConnectionHandlers {
    */
   async sendStream(source: MessageSource, options?: StreamSendOptions): Promise<void> {
     this.#assertOpen('sendStream()');
-    if (this.#streaming || this.#outbound.unfinished) throw this.#cannotSend('sendStream()');
-    this.#streaming = true;
+    if (this.#streamStop !== undefined || this.#outbound.unfinished) throw this.#cannotSend('sendStream()');
     const stop = new AbortController();
     this.#streamStop = stop;
     const { signal } = options ?? {};
@@ -245,7 +285,6 @@ export class Connection implements ConnectionHandlers {
       throw reason;
     } finally {
       signal?.removeEventListener('abort', onAbort);
-      this.#streaming = false;
       this.#streamStop = undefined;
     }
   }
@@ -348,12 +387,24 @@ export class Connection implements ConnectionHandlers {
 
   // -------------------------------------------------------------------------------------------- receiving
 
+  get #inbound(): Inbound<Connection> {
+    this.#consumer ??= this.#makeInbound();
+    return this.#consumer;
+  }
+
+  #makeInbound(): Inbound<Connection> {
+    const inbound = new Inbound<Connection>(this.#receiver, this, this.#receiver.listener);
+    if (this.#info !== undefined) inbound.end(this.#info.wasClean ? undefined : this.#error);
+    return inbound;
+  }
+
   /**
    * Called for every message, in the turn of its read. Set later, it is first called for what was kept.
    * @throws UsageError `ERR_ALREADY_CONSUMED` while an iterator takes the messages
    */
   get onMessage(): ConnectionHandlers['onMessage'] {
-    return this.#inbound.listener as ConnectionHandlers['onMessage'];
+    const consumer = this.#consumer ?? this.#receiver;
+    return consumer.listener as ConnectionHandlers['onMessage'];
   }
 
   set onMessage(listener: ConnectionHandlers['onMessage']) {
@@ -417,12 +468,12 @@ export class Connection implements ConnectionHandlers {
   /** Goes on, first with what was kept; never delivers from within this call. */
   resume(): void {
     this.#receiver.resume();
-    this.#inbound.resume();
+    this.#consumer?.resume();
   }
 
   #stopReading(): void {
     this.#transport.pause();
-    this.#heartbeat.paused(this.#transport.pausedSince);
+    this.#beat?.paused(this.#transport.pausedSince);
   }
 
   get isPaused(): boolean {
@@ -434,12 +485,12 @@ export class Connection implements ConnectionHandlers {
     return {
       ...this.#heartbeat.stats(),
       bytesReceived: this.#bytesReceived,
-      bytesSent: this.#outbound.sent,
+      bytesSent: this.#sending?.sent ?? 0,
       pingsReceived: this.#pingsReceived,
       pongsReceived: this.#pongsReceived,
-      pongsSkipped: this.#outbound.pongsSkipped,
+      pongsSkipped: this.#sending?.pongsSkipped ?? 0,
       lastReceivedAt: this.#receivedAt,
-      lastSentAt: this.#outbound.sentAt,
+      lastSentAt: this.#sending?.sentAt ?? this.#startedAt + this.handshake.timings.open,
       pausedFor: pausedSince > 0 ? performance.now() - pausedSince : 0,
     };
   }
@@ -448,7 +499,8 @@ export class Connection implements ConnectionHandlers {
     answerPing(connection, payload) {
       connection.#pingsReceived++;
       // After a Close frame nothing may follow (§5.5.1).
-      if (!connection.#closeSent) connection.#outbound.pong(payload);
+      const answers = !connection.#closeSent && connection.#dropIn?.autoPong !== false;
+      if (answers) connection.#outbound.pong(payload);
     },
     onPing(connection, payload) {
       if (connection.onPing) connection.#call(connection.onPing, Buffer.from(payload), connection);
@@ -459,7 +511,7 @@ export class Connection implements ConnectionHandlers {
       if (connection.onPong) connection.#call(connection.onPong, Buffer.from(payload), connection);
     },
     onClose: (connection, status) => connection.#onCloseFrame(status),
-    onError: (connection, error) => connection.#fail(error),
+    onError: (connection, error, evidence) => connection.#fail(error, evidence),
     onBlocked: (connection) => connection.#stopReading(),
     onCaughtUp(connection) {
       if (connection.#peerEnded) connection.#endAfterPeer();
@@ -484,7 +536,8 @@ export class Connection implements ConnectionHandlers {
     },
     send(connection, payload) {
       const outbound = connection.#outbound;
-      if (connection.#streaming || outbound.unfinished || !outbound.hasRoom(payload)) return false;
+      if (connection.#streamStop !== undefined || outbound.unfinished || !outbound.hasRoom(payload))
+        return false;
       outbound.message(payload, typeof payload === 'string', true, undefined);
       return true;
     },
@@ -516,6 +569,54 @@ export class Connection implements ConnectionHandlers {
     }
   }
 
+  // ------------------------------------------------------------------------------- for the drop-in class
+
+  /** @internal */
+  get socket(): Duplex {
+    return this.#transport.socket;
+  }
+
+  /** @internal Sends a frame of a message, whatever is in it. */
+  sendFrame(
+    payload: string | Uint8Array,
+    isText: boolean,
+    fin: boolean,
+    masked: boolean,
+    compress: boolean,
+  ): void {
+    this.#outbound.message(payload, isText, fin, compress ? undefined : false, masked);
+  }
+
+  /** @internal Sends a Ping or a Pong. */
+  sendControl(opcode: number, payload: Uint8Array, masked: boolean): void {
+    this.#outbound.control(opcode, payload, masked);
+  }
+
+  /** @internal Calls back, never from within this call, when all that has been sent is with the kernel, or lost. */
+  whenFlushed(done: (error?: Error) => void): void {
+    this.#outbound.whenFlushed(done);
+  }
+
+  /** @internal Starts the closing handshake with a Close frame that `close()` would not send. */
+  startClosing(payload: Buffer): void {
+    if (this.#readyState === ReadyState.open) this.#sendClose(payload);
+  }
+
+  /** @internal `terminate()` by FIN: what has been written still arrives. */
+  destroy(): void {
+    if (this.#discard()) this.#transport.destroy();
+  }
+
+  /** @internal */
+  collectFragments(wanted: boolean): void {
+    this.#receiver.collectFragments(wanted);
+  }
+
+  /** @internal */
+  get fragmentEnds(): readonly number[] | undefined {
+    return this.#receiver.fragmentEnds;
+  }
+
   // ---------------------------------------------------------------------------------------------- closing
 
   /**
@@ -535,20 +636,24 @@ export class Connection implements ConnectionHandlers {
     }
     if (this.#readyState === ReadyState.open) {
       this.#sendClose(payload);
-      this.#inbound.closing();
+      this.#consumer?.closing();
     }
     return this.closed;
   }
 
   /** Ends the connection at once, without a closing handshake: RST over tcp. What is undelivered or unsent is lost. */
   terminate(): void {
-    if (this.#readyState === ReadyState.closed) return;
+    if (this.#discard()) this.#transport.reset();
+  }
+
+  #discard(): boolean {
+    if (this.#readyState === ReadyState.closed) return false;
     this.#end(new ConnectionLostError('ERR_TERMINATED', 'terminate() was called'));
     this.#readyState = ReadyState.closing;
-    this.#heartbeat.stop();
+    this.#beat?.stop();
     this.#receiver.stop();
-    this.#inbound.discard();
-    this.#transport.reset();
+    this.#consumer?.discard();
+    return true;
   }
 
   /** `await using connection = await connect(…)` closes it at the end of the block. */
@@ -558,7 +663,7 @@ export class Connection implements ConnectionHandlers {
 
   #sendClose(payload: Buffer): void {
     this.#readyState = ReadyState.closing;
-    this.#heartbeat.stop();
+    this.#beat?.stop();
     if (!this.#closeSent) {
       this.#closeSent = true;
       this.#outbound.forgetPong();
@@ -573,26 +678,31 @@ export class Connection implements ConnectionHandlers {
     this.#closeTimer ??= setTimeout(() => {
       if (this.#closeReceived === undefined) {
         const unread = this.isPaused ? '; its answer may lie unread, since the connection is paused' : '';
-        const message = `The closing handshake was not complete within ${this.#closeTimeout} ms${unread}`;
+        const message = `The closing handshake was not complete within ${this.#limits.closeTimeout} ms${unread}`;
         this.#end(new ConnectionLostError('ERR_CLOSE_TIMEOUT', message));
       }
       this.#transport.destroy();
-    }, this.#closeTimeout);
+    }, this.#limits.closeTimeout);
   }
 
   /** §5.5.1: the answer echoes the status code. §7.1.1: then the server closes TCP first. */
   #onCloseFrame(status: CloseStatus): void {
     this.#closeReceived = status;
+    const dropIn = this.#dropIn;
+    if (dropIn !== undefined) this.#call(dropIn.onClosing, this);
     // The frame may have waited while the socket was paused; the server's FIN must still be seen.
     this.#transport.resume();
-    this.#sendClose(closePayload(status.code === CloseCode.noStatus ? undefined : status.code));
-    if (this.#peerEnded) this.#transport.socket.end();
+    const code = status.code === CloseCode.noStatus ? undefined : status.code;
+    this.#sendClose(closePayload(code, dropIn && status.reason));
+    // Servers that wait for the client to end first are ws's to bear with.
+    if (this.#peerEnded || dropIn !== undefined) this.#transport.socket.end();
   }
 
   /** _Fail the WebSocket Connection_, §7.1.7: say why, end our side, take nothing more. */
-  #fail(error: ProtocolError): void {
+  #fail(error: ProtocolError, evidence: readonly number[]): void {
     this.#end(error);
     this.#sendClose(closePayload(error.closeCode));
+    if (this.#dropIn !== undefined) this.#call(this.#dropIn.onFailure, error, evidence, this);
     this.#transport.socket.end();
     this.#transport.resume();
   }
@@ -637,7 +747,7 @@ export class Connection implements ConnectionHandlers {
 
   #onClosed(): void {
     clearTimeout(this.#closeTimer);
-    this.#heartbeat.stop();
+    this.#beat?.stop();
     const wasClean = this.#closeSent && this.#closeReceived !== undefined;
     if (!wasClean) this.#lost('The socket was closed');
     this.#readyState = ReadyState.closed;
@@ -650,11 +760,12 @@ export class Connection implements ConnectionHandlers {
 
     // Most connections end with nobody waiting: the error, and its stack, are made only for who will see them.
     const lost = () => this.#endedFirst();
-    this.#pings.abandon(lost);
-    this.#outbound.end(lost);
+    this.#outstandingPings?.abandon(lost);
+    this.#sending?.end(lost);
     this.#streamStop?.abort();
-    this.#inbound.end(wasClean ? undefined : this.#error);
-    this.#resolveClosed(info);
+    this.#consumer?.end(wasClean ? undefined : this.#error);
+    this.#info = info;
+    this.#resolveClosed?.(info);
     this.#call(this.onClose, info, this);
   }
 }

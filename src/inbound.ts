@@ -19,6 +19,7 @@ export class Inbound<Owner> {
   #iterator: MessageIterator | undefined;
   /** Made when the first message has to be kept. */
   #kept: MessageQueue | undefined;
+  #keeper: MessageListener<Owner> | undefined;
   #cursor: Message | undefined;
   #dropping = false;
   #dropped = 0;
@@ -159,7 +160,13 @@ export class Inbound<Owner> {
     if (this.#listener === undefined && this.#kept!.hasRoom) this.#listen(this.#keep);
   }
 
-  readonly #keep = (message: Message): void => {
+  /** Made for those who have no listener. */
+  get #keep(): MessageListener<Owner> {
+    this.#keeper ??= (message) => this.#keepMessage(message);
+    return this.#keeper;
+  }
+
+  #keepMessage(message: Message): void {
     this.#kept ??= new MessageQueue();
     if (this.#kept.isFull) {
       this.#dropped++;
@@ -169,7 +176,7 @@ export class Inbound<Owner> {
     this.#iterator?.wake();
     // Without a listener the receiver reads on to the next message, and then has the socket paused.
     if (this.#kept.isFull && !this.#dropping) this.#listen(undefined);
-  };
+  }
 }
 
 function alreadyConsumed(): UsageError {

@@ -18,6 +18,8 @@ import { ConnectionBudget } from './persistent/connection-budget.js';
 import { PersistentConnection } from './persistent/persistent-connection.js';
 import { venues } from './persistent/venues.js';
 import { Message } from './protocol/message.js';
+import { createWebSocketStream } from './websocket/stream.js';
+import { WebSocket } from './websocket.js';
 
 export type { ConnectOptions } from './connect.js';
 export type { ConnectionAttempt, Silence } from './errors.js';
@@ -72,8 +74,19 @@ export type { DuplexOptions } from './streams.js';
 export type { ConnectionTarget, CreateConnection } from './transport/foreign-stream.js';
 export type { SocketOptions, SocketReport } from './transport/socket-options.js';
 export type { TlsOptions, TlsReport } from './transport/tls-client.js';
+export type {
+  ClientOptions,
+  FinishRequestCallback,
+} from './websocket/client-options.js';
+export type { WebSocketEvents } from './websocket/listening.js';
+export type { BufferLike } from './websocket/payload.js';
+export type { SendFrameOptions } from './websocket.js';
 
-const names = {
+type RawData = WebSocket.RawData;
+type Data = WebSocket.Data;
+
+/** What `require('heartwire')` gives, where Node can require ES modules: as `ws` does, the class with the names on it. */
+const commonJs = /* @__PURE__ */ Object.assign(WebSocket, {
   connect,
   Connection,
   Message,
@@ -88,23 +101,27 @@ const names = {
   ConnectionBudget,
   PersistentConnection,
   venues,
-};
+});
 
 export {
   Connection,
   ConnectionBudget,
   ConnectionLostError,
+  commonJs as 'module.exports',
   connect,
+  createWebSocketStream,
+  type Data,
   HandshakeError,
   HeartbeatTimeoutError,
   HeartwireError,
   Message,
-  // What `require('heartwire')` gives, where Node can require ES modules.
-  names as 'module.exports',
   PersistentConnection,
   ProtocolError,
+  type RawData,
   ReadyState,
   UsageError,
   venueHeartbeats,
   venues,
+  WebSocket,
 };
+export default WebSocket;

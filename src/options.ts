@@ -1,6 +1,7 @@
 /** What an application may set on a connection. `connect()` adds what concerns the way to the server. */
 
 import type { Connection } from './connection.js';
+import type { ProtocolError } from './errors.js';
 import type { Message } from './protocol/message.js';
 import type { CloseInfo } from './report.js';
 
@@ -34,6 +35,21 @@ export interface ConnectionLimits {
   maxBufferedAmount: number;
   /** ms for the closing handshake. Default 5_000. */
   closeTimeout: number;
+}
+
+/** @internal What the drop-in class asks of a connection besides, and is told besides. */
+export interface DropIn {
+  /** False: Pings are reported, not answered. */
+  readonly autoPong: boolean;
+  readonly validateUtf8: boolean;
+  /** Most frames of one received message. */
+  readonly maxFragments: number;
+  /** Instead of random ones (RFC 6455 §5.3). */
+  readonly maskingKey: (() => number) | undefined;
+  /** The server broke the protocol, or a limit: told at once, not at the end. */
+  onFailure(error: ProtocolError, evidence: readonly number[], connection: Connection): void;
+  /** The server's Close frame has been read. */
+  onClosing(connection: Connection): void;
 }
 
 export interface SendOptions {

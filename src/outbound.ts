@@ -24,10 +24,14 @@ export interface Deflation extends DeflaterOptions {
   threshold: number;
 }
 
+export interface OutboundOptions {
+  readonly deflation?: Deflation | undefined;
+  readonly maskingKey?: (() => number) | undefined;
+}
+
 interface FlushWaiter {
   target: number;
-  resolve: () => void;
-  reject: (error: Error) => void;
+  done: (error?: Error) => void;
 }
 
 export class Outbound {
@@ -40,7 +44,7 @@ export class Outbound {
   #joining = false;
   #corks = 0;
   #drainWanted = false;
-  #flushWaiters: FlushWaiter[] = [];
+  #flushWaiters: FlushWaiter[] | undefined;
   /** The latest Ping that could not be answered yet. */
   #latePong: Buffer | undefined;
   /** Where the last Pong ends in the stream of bytes sent. */
@@ -58,7 +62,7 @@ export class Outbound {
     transport: Transport,
     limits: ConnectionLimits,
     onDrain: () => void,
-    deflation?: Deflation,
+    { deflation, maskingKey }: OutboundOptions = {},
   ) {
     this.#limits = limits;
     this.#threshold = deflation?.threshold ?? Number.POSITIVE_INFINITY;
@@ -71,7 +75,7 @@ export class Outbound {
       this,
       transport.carrier !== 'foreign',
     );
-    this.#sender = new Sender(codec, this.#queue, deflation);
+    this.#sender = new Sender(codec, this.#queue, { deflation, maskingKey });
   }
 
   /** Bytes of frames that have not been handed to the kernel, and those that have. */
@@ -93,12 +97,13 @@ export class Outbound {
     isText: boolean,
     fin: boolean,
     compress: boolean | undefined,
+    masked?: boolean,
   ): boolean {
     const { maxBufferedAmount, highWaterMark } = this.#limits;
     if (this.buffered + frameSize(payload.length * 3) > maxBufferedAmount && !this.hasRoom(payload)) {
       throw this.#tooMuch(payload);
     }
-    this.#sender.message(payload, isText, fin, compress ?? this.#isLong(payload));
+    this.#sender.message(payload, isText, fin, compress ?? this.#isLong(payload), masked);
     this.#composed();
     if (this.buffered <= highWaterMark) return true;
     this.#drainWanted = true;
@@ -127,8 +132,8 @@ export class Outbound {
   }
 
   /** Ping or Close: at most 125 bytes, whatever waits. */
-  control(opcode: number, payload: Uint8Array): void {
-    this.#sender.control(opcode, payload);
+  control(opcode: number, payload: Uint8Array, masked?: boolean): void {
+    this.#sender.control(opcode, payload, masked);
     this.#composed();
   }
 
@@ -176,16 +181,26 @@ export class Outbound {
   /** Resolves when all that has been sent is with the kernel. */
   flushed(): Promise<void> {
     if (this.buffered === 0) return Promise.resolve();
-    const target = this.sent + this.buffered;
     return new Promise<void>((resolve, reject) => {
-      this.#flushWaiters.push({ target, resolve, reject });
+      this.whenFlushed((error) => (error === undefined ? resolve() : reject(error)));
     });
+  }
+
+  /** Calls `done`, never from within this call, when all that has been sent is with the kernel, or nothing more will. */
+  whenFlushed(done: (error?: Error) => void): void {
+    if (this.buffered === 0) process.nextTick(done);
+    else {
+      this.#flushWaiters ??= [];
+      this.#flushWaiters.push({ target: this.sent + this.buffered, done });
+    }
   }
 
   /** Nothing more will leave. */
   end(error: () => HeartwireError): void {
     this.#sender.end();
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(error());
+    const waiters = this.#flushWaiters;
+    this.#flushWaiters = undefined;
+    for (const waiter of waiters ?? []) waiter.done(error());
   }
 
   /** A frame has been added to the sender's block. */
@@ -205,13 +220,14 @@ export class Outbound {
     // Before the write: on the loopback the answer may be under way when it returns.
     this.sentAt = performance.now();
     this.#sender.flush();
-    if (this.#drainWanted || this.#flushWaiters.length > 0) Outbound.#onProgress(this);
+    if (this.#drainWanted || this.#flushWaiters !== undefined) Outbound.#onProgress(this);
   }
 
   /** Bytes have been handed to the kernel. */
   static #onProgress(outbound: Outbound): void {
     const waiters = outbound.#flushWaiters;
-    while (waiters.length > 0 && waiters[0].target <= outbound.sent) waiters.shift()!.resolve();
+    while (waiters !== undefined && waiters.length > 0 && waiters[0].target <= outbound.sent)
+      waiters.shift()!.done();
 
     if (outbound.#latePong !== undefined && outbound.#mayPong) outbound.#pong(outbound.#latePong);
     if (outbound.#drainWanted && outbound.buffered <= outbound.#limits.highWaterMark / 2) {

@@ -9,7 +9,7 @@ import { FrameError } from '../src/codec/layout.js';
 import * as errors from '../src/errors.js';
 import * as heartwire from '../src/index.js';
 import { parseClosePayload } from '../src/protocol/closing-handshake.js';
-import { frameError, inflateError } from '../src/protocol/frame-error.js';
+import { frameError, inflateError, tooManyFragments } from '../src/protocol/frame-error.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const document = readFileSync(join(root, 'docs', 'errors.md'), 'utf8');
@@ -126,7 +126,12 @@ describe('docs/errors.md', () => {
     const frameErrors = Object.values(FrameError).filter(
       (error): error is FrameError => typeof error === 'number' && error !== FrameError.none,
     );
-    const all = [...frameErrors.map(frameError), inflateError(InflateError.corrupt), ...badClosePayloads];
+    const all = [
+      ...frameErrors.map(frameError),
+      inflateError(InflateError.corrupt),
+      tooManyFragments(),
+      ...badClosePayloads,
+    ];
     for (const { code, closeCode, section } of all) {
       const row = rowOf(code, 'ProtocolError');
       assert.equal(row.closeCode, closeCode, code);

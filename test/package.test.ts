@@ -73,7 +73,10 @@ const NAMES = [
   'ProtocolError',
   'ReadyState',
   'UsageError',
+  'WebSocket',
   'connect',
+  'createWebSocketStream',
+  'default',
 ];
 
 describe('what is built', () => {
@@ -121,7 +124,9 @@ describe('how it is imported', () => {
       `
       const required = require('heartwire');
       import('heartwire').then((imported) => {
-        const same = Object.keys(required).map((name) => [name, required[name] === imported[name]]);
+        const names = Object.keys(imported).filter((name) => name !== 'default' && name !== 'module.exports');
+        const same = names.map((name) => [name, required[name] === imported[name]]);
+        same.push(['default', required === imported.default]);
         console.log(JSON.stringify(Object.fromEntries(same)));
       });
     `,
@@ -129,6 +134,28 @@ describe('how it is imported', () => {
     )) as Record<string, boolean>;
     for (const name of NAMES) assert.equal(same[name], true, name);
     assert.ok(Object.values(same).every((each) => each));
+  });
+
+  test('require gives the WebSocket class, as ws does; heartwire/whatwg has the standard’s', async () => {
+    const [code, standard, name, other] = (await inProject(
+      `
+      const WebSocket = require('heartwire');
+      const { WebSocket: Standard } = require('heartwire/whatwg');
+      const socket = new WebSocket(process.argv[1]);
+      socket.on('message', (data) => socket.close(1000, String(data)));
+      socket.on('close', (code) => {
+        const other = new Standard(process.argv[1]);
+        other.onmessage = ({ data }) => {
+          console.log(JSON.stringify([code, Standard.prototype instanceof WebSocket, Standard.name, data]));
+          other.terminate();
+        };
+      });
+      setTimeout(() => socket.terminate(), 300).unref();
+    `,
+      'commonjs',
+    )) as unknown[];
+    assert.ok(code === 1006 || code === 1000, String(code));
+    assert.deepEqual([standard, name, other], [true, 'WebSocket', 'hello']);
   });
 
   for (const type of ['module', 'commonjs'] as const) {

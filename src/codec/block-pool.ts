@@ -24,8 +24,9 @@ export class BlockPool {
     return block;
   }
 
+  /** 0 stands for none. */
   give(block: number): void {
-    this.#free.push(block);
+    if (block !== 0) this.#free.push(block);
   }
 
   /** Blocks that can still be taken. */

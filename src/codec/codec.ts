@@ -106,6 +106,9 @@ export class Codec {
 
   /** Scratch and the frame table belong to one walk at a time (set by the receiver). */
   walking = false;
+  /** How many walks there have been, and where the last one's bytes end: for who copies a walk's messages at once. */
+  walks = 0;
+  walkEnd = 0;
 
   readonly #keys: Int32Array;
   #nextKey: number;

@@ -65,6 +65,9 @@ export enum Register {
   ahead = 11,
 }
 
+/** Bits of the `mode` that `readFrames` takes. */
+export const READ_UNVALIDATED = 0x02;
+
 /** Values of `Register.error`. */
 export enum FrameError {
   none = 0,

@@ -14,6 +14,10 @@ let spare: Buffer | undefined;
 export class Assembly {
   buffer: Buffer = EMPTY;
   length = 0;
+  /** Of how many frames, so far. */
+  frames = 0;
+  /** Where each of them ends; undefined where nobody wants to know. */
+  ends: number[] | undefined;
   readonly #limit: number;
 
   /** `limit`: no message is longer, in bytes. */
@@ -44,6 +48,8 @@ export class Assembly {
     if (reusable && this.buffer !== EMPTY && this.buffer.length <= MAX_SPARE) spare = this.buffer;
     this.buffer = EMPTY;
     this.length = 0;
+    this.frames = 0;
+    if (this.ends !== undefined) this.ends = [];
   }
 }
 

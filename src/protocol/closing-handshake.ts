@@ -64,7 +64,7 @@ export interface CloseStatus {
 }
 
 /** What a received Close frame says, or how it breaks the protocol: 1002, or 1007 for a reason that is not UTF-8. */
-export function parseClosePayload(payload: Buffer): CloseStatus | { error: ProtocolError } {
+export function parseClosePayload(payload: Buffer, validate = true): CloseStatus | { error: ProtocolError } {
   if (payload.length === 0) return { code: CloseCode.noStatus, reason: '' };
   if (payload.length === 1) {
     return wrong(
@@ -84,7 +84,7 @@ export function parseClosePayload(payload: Buffer): CloseStatus | { error: Proto
     );
   }
   const reason = payload.subarray(2);
-  if (!isUtf8(reason)) {
+  if (validate && !isUtf8(reason)) {
     return wrong(
       'ERR_CLOSE_REASON',
       'The reason in a Close frame is not UTF-8',

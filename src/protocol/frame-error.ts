@@ -69,3 +69,8 @@ export function noMemory(bytes: number): ProtocolError {
   const message = `There is no memory for a message of ${bytes} bytes or more`;
   return new ProtocolError('ERR_MESSAGE_TOO_LARGE', message, '10.4', CloseCode.messageTooBig);
 }
+
+/** What the codec does not count. */
+export function tooManyFragments(): ProtocolError {
+  return new ProtocolError('ERR_TOO_MANY_FRAGMENTS', 'A message comes in too many frames', '10.4', 1008);
+}

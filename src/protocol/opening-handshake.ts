@@ -270,10 +270,12 @@ function acceptFor(key: string): string {
   return hash('sha1', key + GUID, 'base64');
 }
 
+const NO_EXTENSIONS: readonly Extension[] = Object.freeze([]);
+
 /** §4.1 and §9.1: what was offered, each offer accepted at most once; what the parameters say is not judged here. */
-function acceptedExtensions(request: OpeningRequest, response: Response): Extension[] {
+function acceptedExtensions(request: OpeningRequest, response: Response): readonly Extension[] {
   const { 'sec-websocket-extensions': value } = response.headers;
-  if (value === undefined) return [];
+  if (value === undefined) return NO_EXTENSIONS;
   let accepted: Extension[] = [];
   try {
     accepted = parseExtensions(value);

@@ -17,6 +17,7 @@ import {
   FrameError,
   Kind,
   READ_SIZE,
+  READ_UNVALIDATED,
   Register,
   SCRATCH_READ,
   SLAB_SIZE,
@@ -28,7 +29,7 @@ import type { ProtocolError } from '../errors.js';
 import { Assembly } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
-import { frameError, inflateError, noMemory } from './frame-error.js';
+import { frameError, inflateError, noMemory, tooManyFragments } from './frame-error.js';
 import { Message } from './message.js';
 import { CONTROL, FIN, OPCODE_MASK, Opcode, RSV1 } from './opcode.js';
 import { Tail } from './tail.js';
@@ -59,8 +60,11 @@ export interface ReceiverEvents<Owner> {
   onPong(owner: Owner, payload: Buffer): void;
   /** The peer's Close frame. Nothing is reported after it. */
   onClose(owner: Owner, status: CloseStatus): void;
-  /** The peer broke the protocol. Nothing is reported after it. */
-  onError(owner: Owner, error: ProtocolError): void;
+  /**
+   * The peer broke the protocol. Nothing is reported after it. `evidence` is the frame's first two bytes, or what
+   * stands in a Close frame for its status code.
+   */
+  onError(owner: Owner, error: ProtocolError, evidence: readonly number[]): void;
   /** A message is due and nobody listens: reading should stop. */
   onBlocked(owner: Owner): void;
   /** Everything that waited has been delivered: reading may go on. */
@@ -96,26 +100,43 @@ interface Held {
   receivedAt: number;
 }
 
+/** Most connections never hold anything. */
+const NOTHING_HELD: Held[] = [];
+
+export interface ReceiverLimits {
+  readonly maxMessageSize: number;
+}
+
+/** What the drop-in class asks for. */
+export interface ReceiverOptions {
+  /** False: text is not validated. */
+  readonly validateUtf8: boolean;
+  /** Most frames of one message. */
+  readonly maxFragments: number;
+}
+
 export class Receiver<Owner> {
   readonly #codec: Codec;
   readonly #owner: Owner;
   readonly #events: ReceiverEvents<Owner>;
-  readonly #maxMessageSize: number;
-  readonly #message: Message;
+  readonly #limits: ReceiverLimits;
+  readonly #options: ReceiverOptions | undefined;
+  readonly #mode: number;
+  /** Made with the first message, as are tail and assembly: many connections are idle. */
+  #cursor: Message | undefined;
   #onMessage: MessageListener<Owner> | undefined;
 
   /** The fragmented message in progress: its opcode (0: none), and the state of its UTF-8. */
   #fragment = 0;
   #utf8 = 0;
 
-  readonly #tail: Tail;
+  #kept: Tail | undefined;
 
-  /** Where compression was negotiated, which is when RSV1 is allowed (`readFrames`' mode). */
+  /** Where compression was negotiated. */
   readonly #inflater: Inflater | undefined;
-  readonly #mode: number;
 
   /** A message in pieces (its opcode, RSV1 above it), and the long frame that is being added: first byte, what it lacks. */
-  readonly #assembly: Assembly;
+  #pieces: Assembly | undefined;
   #assemblyOpcode = 0;
   #frameFirstByte = 0;
   #frameLeft = 0;
@@ -131,7 +152,7 @@ export class Receiver<Owner> {
   /** When the bytes being parsed were read. */
   #receivedAt = 0;
   #blocked = NO_LISTENER;
-  #backlog: Held[] = [];
+  #backlog: Held[] = NOTHING_HELD;
   #drainScheduled = false;
   /** Pings in bytes yet to be walked that have been answered already. */
   #answered = 0;
@@ -140,23 +161,45 @@ export class Receiver<Owner> {
     codec: Codec,
     owner: Owner,
     events: ReceiverEvents<Owner>,
-    { maxMessageSize, inflation }: { maxMessageSize: number; inflation?: Inflation | undefined },
+    limits: ReceiverLimits,
+    options?: ReceiverOptions,
+    inflation?: Inflation,
   ) {
     this.#codec = codec;
     this.#owner = owner;
     this.#events = events;
-    this.#maxMessageSize = maxMessageSize;
-    this.#assembly = new Assembly(maxMessageSize);
-    this.#message = new Message(codec.memory);
-    this.#tail = new Tail(codec);
-    this.#mode = inflation === undefined ? 0 : RSV1;
-    if (inflation !== undefined)
+    this.#limits = limits;
+    this.#options = options;
+    this.#mode =
+      (options?.validateUtf8 === false ? READ_UNVALIDATED : 0) | (inflation === undefined ? 0 : RSV1);
+    if (inflation !== undefined) {
+      const { maxMessageSize } = limits;
       this.#inflater = new Inflater(
         codec,
         inflation.window,
         { ...inflation, maxMessageSize },
         this.#assembly,
       );
+    }
+  }
+
+  get #validates(): boolean {
+    return (this.#mode & READ_UNVALIDATED) === 0;
+  }
+
+  get #message(): Message {
+    this.#cursor ??= new Message(this.#codec.memory);
+    return this.#cursor;
+  }
+
+  get #tail(): Tail {
+    this.#kept ??= new Tail(this.#codec);
+    return this.#kept;
+  }
+
+  get #assembly(): Assembly {
+    this.#pieces ??= new Assembly(this.#limits.maxMessageSize);
+    return this.#pieces;
   }
 
   // ---------------------------------------------------------------------------------------------- reading
@@ -214,6 +257,10 @@ export class Receiver<Owner> {
 
   // ------------------------------------------------------------------------------------------------- flow
 
+  get listener(): MessageListener<Owner> | undefined {
+    return this.#onMessage;
+  }
+
   /** Sets or removes the listener. Without one, messages wait. */
   listen(onMessage: MessageListener<Owner> | undefined): void {
     this.#onMessage = onMessage;
@@ -235,6 +282,17 @@ export class Receiver<Owner> {
     return (this.#blocked & PAUSED) !== 0;
   }
 
+  /** Notes from now on where the frames of a message end. */
+  collectFragments(wanted: boolean): void {
+    if (wanted) this.#assembly.ends = [];
+    else if (this.#pieces !== undefined) this.#pieces.ends = undefined;
+  }
+
+  /** Of the message being delivered; undefined when it came in one frame and one read. */
+  get fragmentEnds(): readonly number[] | undefined {
+    return this.#pieces !== undefined && this.#pieces.length > 0 ? this.#pieces.ends : undefined;
+  }
+
   /** Bytes that were read and wait for delivery. */
   get heldBytes(): number {
     let total = this.#due ? this.#assembly.length : 0;
@@ -246,9 +304,9 @@ export class Receiver<Owner> {
   stop(): void {
     this.#blocked |= STOPPED;
     this.#due = false;
-    this.#backlog = [];
-    this.#tail.release();
-    this.#assembly.clear(false);
+    this.#backlog = NOTHING_HELD;
+    this.#kept?.release();
+    this.#pieces?.clear(false);
     this.#inflater?.release();
     this.#frameLeft = 0;
   }
@@ -268,6 +326,7 @@ export class Receiver<Owner> {
   }
 
   #hold(bytes: Buffer, receivedAt: number): void {
+    if (this.#backlog === NOTHING_HELD) this.#backlog = [];
     this.#backlog.push({ bytes, receivedAt });
     if ((this.#blocked & HOLDING) === 0) this.#scheduleDrain();
   }
@@ -313,7 +372,8 @@ export class Receiver<Owner> {
   #parse(start: number, end: number, receivedAt: number): number {
     this.#receivedAt = receivedAt;
     if (this.#frameLeft > 0) start = this.#appendToFrame(start, end);
-    if (this.#tail.length > 0) start = this.#tail.putBefore(start);
+    const tail = this.#kept;
+    if (tail !== undefined && tail.length > 0) start = tail.putBefore(start);
     if (this.#stopped() || this.#frameLeft > 0) return end;
     this.#called = true;
     this.#codec.walking = true;
@@ -327,15 +387,17 @@ export class Receiver<Owner> {
   /** One read, frame by frame. */
   #walk(start: number, end: number, receivedAt: number): number {
     const { registers, memory } = this.#codec;
+    this.#codec.walks++;
+    this.#codec.walkEnd = end;
     const count = this.#codec.readFrames(
       start,
       end,
       this.#mode,
-      this.#maxMessageSize,
-      this.#assembly.length,
+      this.#limits.maxMessageSize,
+      this.#pieces === undefined ? 0 : this.#pieces.length,
       this.#fragment,
       this.#utf8,
-      this.#tail.processed,
+      this.#kept === undefined ? 0 : this.#kept.processed,
     );
     const lastMessage = registers[Register.lastMessage];
     if (registers[Register.controls] > 0) this.#answerPings(count);
@@ -423,7 +485,8 @@ export class Receiver<Owner> {
     this.#utf8 = registers[Register.utf8];
     const error = registers[Register.error];
     if (error !== FrameError.none) {
-      this.#fail(frameError(error));
+      const at = registers[Register.consumed];
+      this.#fail(frameError(error), this.#codec.memory[at], this.#codec.memory[at + 1]);
       return;
     }
     const at = registers[Register.consumed];
@@ -432,12 +495,12 @@ export class Receiver<Owner> {
     const length = registers[Register.pendingLength] >>> 0;
     const longest = at === start ? LONGEST_LINGERING_TAIL : LONGEST_TAIL;
     if (header > 0 && length > longest) this.#beginLongFrame(firstByte, length, at + header, end);
-    else this.#tail.keep(at, end, registers[Register.processed]);
+    else if (at < end || this.#kept !== undefined) this.#tail.keep(at, end, registers[Register.processed]);
   }
 
-  #fail(error: ProtocolError): void {
+  #fail(error: ProtocolError, ...evidence: number[]): void {
     this.stop();
-    this.#events.onError(this.#owner, error);
+    this.#events.onError(this.#owner, error, evidence);
   }
 
   // --------------------------------------------------------------------------------------- control frames
@@ -464,9 +527,9 @@ export class Receiver<Owner> {
     } else if (opcode === Opcode.pong) {
       this.#events.onPong(this.#owner, payload);
     } else {
-      const status = parseClosePayload(payload);
+      const status = parseClosePayload(payload, this.#validates);
       if ('error' in status) {
-        this.#fail(status.error);
+        this.#fail(status.error, length < 2 ? length : payload.readUInt16BE(0));
       } else {
         this.stop();
         this.#events.onClose(this.#owner, status);
@@ -481,7 +544,7 @@ export class Receiver<Owner> {
    * never will. Returns where undelivered bytes begin.
    */
   #waitAt(rest: number, end: number): number {
-    this.#message.expire();
+    this.#cursor?.expire();
     if (this.#stopped()) return end;
     if ((this.#blocked & HOLDING) === 0) {
       this.#blocked |= STARVED;
@@ -489,7 +552,7 @@ export class Receiver<Owner> {
     }
     this.#fragment = 0;
     this.#utf8 = 0;
-    this.#tail.release();
+    this.#kept?.release();
     return rest;
   }
 
@@ -514,21 +577,29 @@ export class Receiver<Owner> {
     if (firstByte & FIN && !this.#stopped()) this.#messageComplete(UTF8_NON_ASCII);
   }
 
-  /** False: there is no memory for it, and the connection has failed. */
+  /** False: the message has too many frames, or there is no memory for it; the connection has failed. */
   #beginFrame(firstByte: number, length: number): boolean {
     const opcode = firstByte & OPCODE_MASK;
+    const assembly = this.#assembly;
     if (opcode !== Opcode.continuation) this.#assemblyOpcode = firstByte & (RSV1 | OPCODE_MASK);
+    if (++assembly.frames > (this.#options?.maxFragments ?? Number.POSITIVE_INFINITY)) {
+      this.#fail(tooManyFragments());
+      return false;
+    }
     // How long a compressed message becomes is seen when it is inflated.
     if (this.#assemblyOpcode & RSV1) return true;
-    if (this.#assembly.reserve(length, (firstByte & FIN) !== 0)) return true;
-    this.#fail(noMemory(this.#assembly.length + length));
-    return false;
+    if (!assembly.reserve(length, (firstByte & FIN) !== 0)) {
+      this.#fail(noMemory(assembly.length + length));
+      return false;
+    }
+    if (length > 0) assembly.ends?.push(assembly.length + length);
+    return true;
   }
 
   #appendPiece(start: number, end: number): void {
     const { memory } = this.#codec;
     if ((this.#assemblyOpcode & RSV1) === 0) this.#assembly.append(memory, start, end);
-    else this.#checkInflated(this.#inflater!.append(memory, start, end, this.#isCompressedText()));
+    else this.#checkInflated(this.#inflater!.append(memory, start, end, this.#isTextToValidate));
   }
 
   /** A frame too long for a tail: [start, end) is what has arrived of its payload. */
@@ -537,13 +608,13 @@ export class Receiver<Owner> {
     this.#frameFirstByte = firstByte;
     this.#frameLeft = length - (end - start);
     this.#appendPiece(start, end);
-    this.#tail.release();
+    this.#kept?.release();
   }
 
   /** More bytes of a long frame, in scratch. Returns where the next frame begins. */
   #appendToFrame(start: number, end: number): number {
     const stop = Math.min(end, start + this.#frameLeft);
-    if (this.#assemblyOpcode === Opcode.text) {
+    if (this.#assemblyOpcode === Opcode.text && this.#validates) {
       this.#utf8 = this.#codec.validateUtf8(start, stop, this.#utf8);
       if (this.#utf8 === UTF8_INVALID) {
         this.#fail(frameError(FrameError.invalidUtf8));
@@ -609,9 +680,10 @@ export class Receiver<Owner> {
   /** A compressed message in one frame is inflated when it is delivered, and handed over where it was inflated. */
   #deliverCompressed(opcode: number, start: number, length: number, last: boolean): void {
     const inflater = this.#inflater!;
-    if (!this.#checkInflated(inflater.inflate(start, start + length, opcode === Opcode.text))) return;
+    this.#assemblyOpcode = opcode;
+    if (!this.#checkInflated(inflater.inflate(start, start + length, this.#isTextToValidate))) return;
     if (inflater.buffer === this.#codec.memory) {
-      this.#message.point(inflater.kind, inflater.offset, inflater.length);
+      this.#message.point(this.#inflatedKind, inflater.offset, inflater.length);
       this.#handOver(last);
       this.#message.expire();
     } else {
@@ -623,7 +695,7 @@ export class Receiver<Owner> {
   /** The pieces have been inflated as they came. What they make may have to wait, so it goes where it can. */
   #compressedComplete(): void {
     const inflater = this.#inflater!;
-    if (!this.#checkInflated(inflater.finish(this.#isCompressedText()))) return;
+    if (!this.#checkInflated(inflater.finish(this.#isTextToValidate))) return;
     if (!this.#checkInflated(inflater.keep())) return;
     this.#inflatedIsDue();
   }
@@ -631,11 +703,16 @@ export class Receiver<Owner> {
   #inflatedIsDue(): void {
     this.#due = true;
     this.#dueAt = this.#receivedAt;
-    this.#dueKind = this.#inflater!.kind;
+    this.#dueKind = this.#inflatedKind;
   }
 
-  #isCompressedText(): boolean {
-    return (this.#assemblyOpcode & OPCODE_MASK) === Opcode.text;
+  get #isTextToValidate(): boolean {
+    return (this.#assemblyOpcode & OPCODE_MASK) === Opcode.text && this.#validates;
+  }
+
+  get #inflatedKind(): number {
+    const isText = (this.#assemblyOpcode & OPCODE_MASK) === Opcode.text;
+    return isText && !this.#validates ? Kind.text : this.#inflater!.kind;
   }
 
   #checkInflated(error: number): boolean {

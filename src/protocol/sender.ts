@@ -39,6 +39,13 @@ const utf8Write: (this: Buffer, text: string, offset: number, length: number) =>
     return this.write(text, offset, length, 'utf8');
   };
 
+export interface SenderOptions {
+  /** Where compression was negotiated. */
+  readonly deflation?: DeflaterOptions | undefined;
+  /** Other keys than the codec's (RFC 6455 §5.3). */
+  readonly maskingKey?: (() => number) | undefined;
+}
+
 export class Sender {
   readonly #codec: Codec;
   readonly #outlet: Outlet;
@@ -48,14 +55,17 @@ export class Sender {
   #used = 0;
   /** The fragmented message under way (§5.4): its opcode, or 0. */
   #fragmented = 0;
+  /** Other keys than the codec's, if the drop-in class was given some. */
+  readonly #maskingKey: (() => number) | undefined;
   /** Where compression was negotiated; and whether the message under way is compressed. */
   readonly #deflater: Deflater | undefined;
   #compressing = false;
 
-  constructor(codec: Codec, outlet: Outlet, deflation?: DeflaterOptions) {
+  constructor(codec: Codec, outlet: Outlet, options?: SenderOptions) {
     this.#codec = codec;
     this.#outlet = outlet;
-    if (deflation !== undefined) this.#deflater = new Deflater(codec, deflation);
+    this.#maskingKey = options?.maskingKey;
+    if (options?.deflation !== undefined) this.#deflater = new Deflater(codec, options.deflation);
   }
 
   /** Bytes of finished frames that have not been given to the outlet. */
@@ -72,7 +82,7 @@ export class Sender {
    * A message, or a fragment of one: `fin` false says that more follows, as continuation frames. The first one's
    * `compress` decides for all of them; where compression was not negotiated it means nothing.
    */
-  message(data: string | Uint8Array, isText: boolean, fin: boolean, compress = false): void {
+  message(data: string | Uint8Array, isText: boolean, fin: boolean, compress = false, masked = true): void {
     const opcode = isText ? Opcode.text : Opcode.binary;
     if (this.#fragmented !== 0 && this.#fragmented !== opcode) {
       throw new UsageError(
@@ -83,15 +93,17 @@ export class Sender {
     const starts = this.#fragmented === 0;
     const firstByte = (fin ? FIN : 0) | (starts ? opcode : Opcode.continuation);
     this.#fragmented = fin ? 0 : opcode;
-    if (starts) this.#compressing = compress && this.#deflater !== undefined;
+    if (starts) this.#compressing = compress && masked && this.#deflater !== undefined;
     if (this.#compressing) this.#compressed(firstByte, data, starts);
+    else if (!masked) this.#unmasked(firstByte, typeof data === 'string' ? Buffer.from(data) : data);
     else if (typeof data === 'string') this.#text(firstByte, data);
     else this.#bytes(firstByte, data);
   }
 
   /** Ping, Pong or Close (§5.5); `payload` has at most 125 bytes. Control frames may stand between fragments. */
-  control(opcode: number, payload: Uint8Array): void {
-    this.#bytes(FIN | opcode, payload);
+  control(opcode: number, payload: Uint8Array, masked = true): void {
+    if (masked) this.#bytes(FIN | opcode, payload);
+    else this.#unmasked(FIN | opcode, payload);
   }
 
   /** Hands what has gathered to the outlet. */
@@ -134,7 +146,7 @@ export class Sender {
       utf8Write.call(memory, text, at + guess, units * MAX_BYTES_PER_UNIT);
     const header = headerSize(length);
     if (header !== guess) memory.copyWithin(at + header, at + guess, at + guess + length);
-    this.#codec.sealFrame(at, firstByte, length, this.#codec.maskingKey());
+    this.#codec.sealFrame(at, firstByte, length, this.#freshKey());
     this.#used += header + length;
     this.#flushIfStaged();
   }
@@ -148,23 +160,47 @@ export class Sender {
     const at = this.#reserve(length + MAX_HEADER);
     const header = headerSize(length);
     this.#codec.memory.set(bytes, at + header);
-    this.#codec.sealFrame(at, firstByte, length, this.#codec.maskingKey());
+    this.#codec.sealFrame(at, firstByte, length, this.#freshKey());
     this.#used += header + length;
     this.#flushIfStaged();
   }
 
+  /** What §5.1 forbids a client; the drop-in class allows it, as `ws` does. */
+  #unmasked(firstByte: number, bytes: Uint8Array): void {
+    if (bytes.length + MAX_HEADER > SEND_BLOCK_SIZE) {
+      this.#largeFrame(firstByte, bytes, false);
+      return;
+    }
+    const at = this.#reserve(bytes.length + MAX_HEADER);
+    const header = this.#codec.writeHeader(at, firstByte, bytes.length, 0, 0, 0);
+    this.#codec.memory.set(bytes, at + header);
+    this.#used += header + bytes.length;
+    this.#flushIfStaged();
+  }
+
+  #freshKey(): number {
+    return this.#maskingKey === undefined ? this.#codec.maskingKey() : this.#maskingKey();
+  }
+
   /** One frame, a block at a time: each piece is masked in the phase it stands in. */
-  #largeFrame(firstByte: number, bytes: Uint8Array): void {
+  #largeFrame(firstByte: number, bytes: Uint8Array, masked = true): void {
     const codec = this.#codec;
-    const key = codec.maskingKey();
+    const key = masked ? this.#freshKey() : 0;
     let at = this.#reserve(MAX_HEADER + 1);
     const { length } = bytes;
-    let header = codec.writeHeader(at, firstByte, length >>> 0, Math.floor(length / 2 ** 32), 1, key);
+    let header = codec.writeHeader(
+      at,
+      firstByte,
+      length >>> 0,
+      Math.floor(length / 2 ** 32),
+      masked ? 1 : 0,
+      key,
+    );
     for (let phase = 0; phase < length; ) {
       const room = SEND_BLOCK_SIZE - this.#used - header;
       const piece = bytes.subarray(phase, phase + room);
       codec.memory.set(piece, at + header);
-      codec.mask(at + header, at + header + piece.length, key, phase);
+      if (masked) codec.mask(at + header, at + header + piece.length, key, phase);
       this.#used += header + piece.length;
       phase += piece.length;
       if (phase === length) break;

@@ -76,6 +76,7 @@ describe('the map of linear memory', () => {
     const counterparts = new Map([
       ...map,
       ...utf8,
+      ['READ_UNVALIDATED', shift('UNVALIDATED')],
       ['KIND_SHIFT', shift('KIND_SHIFT')],
       ['FIRST_BYTE_SHIFT', shift('FIRST_BYTE_SHIFT')],
       // Each field of a frame table's word reaches up to the next.

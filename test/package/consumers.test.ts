@@ -143,7 +143,7 @@ describe('TypeScript, without skipLibCheck', () => {
     const index = join(installed.project, 'node_modules', 'heartwire', 'dist', 'index.d.ts');
     const exported = [...readFileSync(index, 'utf8').matchAll(/^export (?:type )?\{([^}]+)\}/gm)]
       .flatMap(([, list]) => list.split(','))
-      .map((name) => name.trim())
+      .map((name) => name.replace('type ', '').trim())
       .filter((name) => name !== '' && !name.endsWith("as 'module.exports'"));
     assert.ok(exported.length > 20);
     const imported = /^import \{([^}]+)\} from 'heartwire'/m.exec(PROGRAM)![1].split(',');

@@ -7,6 +7,8 @@ import {
   type AttemptOptions,
   type BackoffOptions,
   type Clock,
+  type BufferLike,
+  type ClientOptions,
   type CloseInfo,
   connect,
   Connection,
@@ -19,12 +21,15 @@ import {
   type ConnectionTarget,
   type ConnectOptions,
   type CreateConnection,
+  createWebSocketStream,
+  type Data,
   type DuplexOptions,
   type EventLoopLag,
   type Extension,
   type Fact,
   type Failure,
   type FailureKind,
+  type FinishRequestCallback,
   HandshakeError,
   type HandshakeReport,
   type HeartbeatOptions,
@@ -51,10 +56,12 @@ import {
   type PersistentStats,
   ProtocolError,
   type Rate,
+  type RawData,
   ReadyState,
   type RecoverySession,
   type Redirect,
   type RttSummary,
+  type SendFrameOptions,
   type SendOptions,
   type Silence,
   type SilenceCause,
@@ -77,7 +84,11 @@ import {
   type Venue,
   venues,
   type WaitOptions,
+  WebSocket,
+  type WebSocketEvents,
 } from 'heartwire';
+import DefaultWebSocket from 'heartwire';
+import { WebSocket as StandardWebSocket } from 'heartwire/whatwg';
 import { createConnection as dial } from 'node:net';
 
 /** Compiles when what is given is of this type, and not of type any. */
@@ -121,8 +132,8 @@ const beats: readonly (false | HeartbeatOptions)[] = [
   { application: asked },
   venueHeartbeats.okx.heartbeat,
 ];
-const venues: readonly VenueHeartbeat[] = Object.values(venueHeartbeats);
-console.log(venues.map(({ date, note, rule, setup, source, venue, verified }) => [date, note, rule, setup, source, venue, verified]));
+const venueBeats: readonly VenueHeartbeat[] = Object.values(venueHeartbeats);
+console.log(venueBeats.map(({ date, note, rule, setup, source, venue, verified }) => [date, note, rule, setup, source, venue, verified]));
 const tls: TlsOptions = { ca: ['pem'], servername: 'localhost', rejectUnauthorized: true };
 const createConnection: CreateConnection = ({ host, port, secure, url }: ConnectionTarget) => {
   console.log(secure ? url.trim() : host.trim());
@@ -381,4 +392,26 @@ console.log(end.error?.code.trim(), end.close?.code.toFixed(), feed.state, feed.
   await using disposed = new PersistentConnection('wss://a.test/');
   is<PersistentEnd>()(await disposed.closed);
 }
+
+// --------------------------------------------------------------------------------------- the drop-in class
+
+const finishRequest: FinishRequestCallback = (request, websocket) => {
+  is<WebSocket>()(websocket);
+  request.end();
+};
+const deflate: WebSocket.PerMessageDeflateOptions = { threshold: 1 };
+const clientOptions: ClientOptions = { finishRequest, perMessageDeflate: deflate };
+const webSocket: WebSocket = new DefaultWebSocket('ws://127.0.0.1/', clientOptions);
+webSocket.on('message', (data, isBinary) => {
+  is<RawData>()(data);
+  is<boolean>()(isBinary);
+});
+webSocket.onmessage = ({ data }) => is<Data>()(data);
+const closeArguments: WebSocketEvents['close'] = [1000, Buffer.alloc(0)];
+const frameOptions: SendFrameOptions = { fin: false };
+const payload: BufferLike = 'text';
+webSocket.send(payload, frameOptions);
+createWebSocketStream(webSocket).end(closeArguments[1]);
+const standardSocket = new StandardWebSocket('ws://127.0.0.1/');
+standardSocket.onclose = ({ code: closeCode }) => is<number>()(closeCode);
 `;

@@ -20,8 +20,11 @@ before(async () => {
 
 after(() => installed.remove());
 
-/** What `entry` leads to, itself included: by `import` and `export … from`, at once or late. */
-function reached(entry: string, ending: string): string[] {
+/** The modules behind the package's exports. */
+const entries = ['index', 'whatwg'];
+
+/** What they lead to, themselves included: by `import` and `export … from`, at once or late. */
+function reached(ending: string): string[] {
   const found = new Set<string>();
   const follow = (file: string): void => {
     if (found.has(file)) return;
@@ -31,24 +34,31 @@ function reached(entry: string, ending: string): string[] {
       follow(posix.join(posix.dirname(file), `${path}${ending}`));
     }
   };
-  follow(entry);
+  for (const entry of entries) follow(`dist/${entry}${ending}`);
   return [...found].sort();
 }
 
 describe('npm pack', () => {
   test('takes code, its types, and what people read; no tests, no sources, no source maps', () => {
     const others = installed.files.filter((file) => !/^dist\/.+\.(?:js|d\.ts)$/.test(file));
-    assert.deepEqual(others, ['CHANGELOG.md', 'LICENSE', 'README.md', 'docs/errors.md', 'package.json']);
+    assert.deepEqual(others, [
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'docs/errors.md',
+      'docs/switching-from-ws.md',
+      'package.json',
+    ]);
   });
 
-  test('takes the modules that index.js loads, and no other', () => {
+  test('takes the modules that the exports load, and no other', () => {
     const packed = installed.files.filter((file) => file.endsWith('.js'));
-    assert.deepEqual(packed, reached('dist/index.js', '.js'), 'a stale file in dist/?');
+    assert.deepEqual(packed, reached('.js'), 'a stale file in dist/?');
   });
 
-  test('takes the types that index.d.ts leads to, and no other', () => {
+  test('takes the types that the exports lead to, and no other', () => {
     const packed = installed.files.filter((file) => file.endsWith('.d.ts'));
-    assert.deepEqual(packed, reached('dist/index.d.ts', '.d.ts'), '"files" in package.json must list these');
+    assert.deepEqual(packed, reached('.d.ts'), '"files" in package.json must list these');
   });
 
   test('takes nothing that points to where it was built', () => {

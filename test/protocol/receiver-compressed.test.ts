@@ -175,7 +175,7 @@ function told(
   const result: Told = { messages: 0, errors: [] };
   const { available } = codec.windows;
   const inflation = { ...context, window: codec.windows.take() };
-  const receiver = new Receiver<Told>(codec, result, EVENTS, { maxMessageSize, inflation });
+  const receiver = new Receiver<Told>(codec, result, EVENTS, { maxMessageSize }, undefined, inflation);
   receiver.listen(() => void result.messages++);
   for (let at = 0; at < bytes.length; at += readSize) {
     receiver.readTarget().set(bytes.subarray(at, at + readSize));

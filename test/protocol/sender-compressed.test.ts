@@ -27,7 +27,7 @@ class Wire implements Outlet {
   readonly #writes: Buffer[] = [];
 
   constructor(takeover = true, windowBits = 15) {
-    this.sender = new Sender(codec, this, { takeover, windowBits });
+    this.sender = new Sender(codec, this, { deflation: { takeover, windowBits } });
   }
 
   write(block: number, length: number): boolean {

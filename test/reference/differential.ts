@@ -99,7 +99,7 @@ export class Observed {
   ) {
     this.#codec = codec;
     const inflation = compression && { ...compression, window: codec.windows.take() };
-    this.receiver = new Receiver<Observed>(codec, this, EVENTS, { maxMessageSize, inflation });
+    this.receiver = new Receiver<Observed>(codec, this, EVENTS, { maxMessageSize }, undefined, inflation);
     if (compression !== undefined) this.#neighbour = neighbours[codec === codecs.free ? 'free' : 'taken'];
     this.#target = this.receiver.readTarget();
   }

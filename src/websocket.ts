@@ -1,0 +1,735 @@
+/**
+ * The `WebSocket` class: `ws`'s client and the browser's class at once, on a `Connection`. What it says and when follows
+ * `ws`; `heartwire/whatwg` has the same class in the standard's ways (https://websockets.spec.whatwg.org/).
+ */
+
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { sharedCodec } from './codec/codec.js';
+import { type DropInOpening, Opening } from './connect.js';
+import type { Connection } from './connection.js';
+import { type HandshakeError, HeartwireError, type ProtocolError } from './errors.js';
+import type { ConnectionHandlers, DropIn } from './options.js';
+import { rethrow } from './protocol/callback.js';
+import { formatExtensions } from './protocol/extensions.js';
+import type { Message } from './protocol/message.js';
+import { Opcode } from './protocol/opcode.js';
+import type { Response } from './protocol/response-reader.js';
+import type { CloseInfo } from './report.js';
+import type {
+  ClientOptions,
+  PerMessageDeflateOptions as DeflateOptions,
+  FinishRequestCallback as FinishRequest,
+  ClientOptions as WebSocketOptions,
+} from './websocket/client-options.js';
+import { checkStandardClose, closePayload, standardClosePayload } from './websocket/close-payload.js';
+import { HttpOpening, incomingMessage } from './websocket/http-opening.js';
+import { emitEvent, wantsEventsOnly } from './websocket/listeners.js';
+import { Listening } from './websocket/listening.js';
+import { arrayBufferOf, type BinaryType, bufferOf, fragmentsOf } from './websocket/message-data.js';
+import { behaviour, connectOptions, needsHttp } from './websocket/options.js';
+import { Outgoing } from './websocket/outgoing.js';
+import { type BufferLike, NOTHING, payloadOf, sizeOf, standardPayload } from './websocket/payload.js';
+import { createWebSocketStream } from './websocket/stream.js';
+import { queueTask } from './websocket/task-queue.js';
+import { openingError, receivingError } from './websocket/ws-error.js';
+
+const CONNECTING = 0;
+const OPEN = 1;
+const CLOSING = 2;
+const CLOSED = 3;
+const STATE_NAMES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const MAX_CONTROL_PAYLOAD = 125;
+const CLOSED_EARLY = 'WebSocket was closed before the connection was established';
+
+type Callback = (error?: Error) => void;
+type Given = ClientOptions & Record<string, unknown>;
+
+export interface SendFrameOptions {
+  mask?: boolean | undefined;
+  binary?: boolean | undefined;
+  compress?: boolean | undefined;
+  fin?: boolean | undefined;
+}
+
+export class WebSocket extends Listening {
+  declare static readonly CONNECTING: 0;
+  declare static readonly OPEN: 1;
+  declare static readonly CLOSING: 2;
+  declare static readonly CLOSED: 3;
+  declare readonly CONNECTING: 0;
+  declare readonly OPEN: 1;
+  declare readonly CLOSING: 2;
+  declare readonly CLOSED: 3;
+  static readonly WebSocket = WebSocket;
+  static readonly createWebSocketStream = createWebSocketStream;
+
+  #url = '';
+  #readyState = CONNECTING;
+  #binaryType: BinaryType;
+  #isPaused = false;
+  #wasClean = false;
+  /** Each event in a turn of its own. */
+  #deferred = false;
+  #protocols: readonly string[] = [];
+  #opening: Opening | HttpOpening | undefined;
+  #connection: Connection | undefined;
+  /** Made with the first message that needs it. */
+  #outgoing: Outgoing | undefined;
+
+  /**
+   * @param address `ws:`, `wss:`, `http:`, `https:` or `ws+unix:`
+   * @param protocols subprotocols to offer, or the options
+   * @throws SyntaxError for a URL or subprotocol that cannot be
+   */
+  constructor(address: string | URL, options?: ClientOptions);
+  constructor(address: string | URL, protocols?: string | readonly string[], options?: ClientOptions);
+  constructor(
+    address: string | URL,
+    protocols?: string | readonly string[] | ClientOptions,
+    options?: ClientOptions,
+  ) {
+    super();
+    let given = (options ?? {}) as Given;
+    if (typeof protocols === 'object' && protocols !== null && !isIterable(protocols)) {
+      given = protocols as Given;
+      protocols = undefined;
+    }
+    // As Node's own class takes them: Headers, or pairs.
+    if (isIterable(given.headers)) given = { ...given, headers: Object.fromEntries(given.headers as never) };
+    const wanted = (protocols === undefined ? given.protocols : protocols) as
+      | string
+      | Iterable<string>
+      | undefined;
+    const version = given.protocolVersion ?? 13;
+    if (version !== 13 && version !== 8) {
+      throw new RangeError(`Unsupported protocol version: ${version} (supported versions: 8, 13)`);
+    }
+    const url = this.#parse(address);
+    this.#protocols = this.#check(wanted);
+    this.#binaryType = this.isStandard ? 'blob' : 'nodebuffer';
+    this.#deferred = given.allowSynchronousEvents === false;
+    this.#open(url, given);
+  }
+
+  // --------------------------------------------------------------------------------------------- attributes
+
+  /** The URL as it was parsed. */
+  get url(): string {
+    return this.#url;
+  }
+
+  get readyState(): 0 | 1 | 2 | 3 {
+    return this.#readyState as 0 | 1 | 2 | 3;
+  }
+
+  /** The subprotocol that the server chose. */
+  get protocol(): string {
+    return this.#connection?.protocol ?? '';
+  }
+
+  /** The extensions in use. */
+  get extensions(): string {
+    const extensions = this.#connection?.extensions ?? [];
+    return this.isStandard ? formatExtensions(extensions) : extensions.map(({ name }) => name).join();
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** What the data of binary messages is. */
+  get binaryType(): WebSocket.BinaryType {
+    return this.#binaryType as WebSocket.BinaryType;
+  }
+
+  set binaryType(type: WebSocket.BinaryType) {
+    if (!(this.isStandard ? STANDARD_BINARY_TYPES : BINARY_TYPES).includes(type)) return;
+    this.#binaryType = type;
+    this.#connection?.collectFragments((type as BinaryType) === 'fragments');
+  }
+
+  /** Bytes that have been sent and are not with the kernel yet; in the standard's way, without frame headers. */
+  get bufferedAmount(): number {
+    const outgoing = this.#outgoing;
+    const queued = outgoing === undefined ? 0 : outgoing.queued + outgoing.blobs.bytes;
+    return this.isStandard ? queued : queued + (this.#connection?.bufferedAmount ?? 0);
+  }
+
+  /** @internal How the connection ended. */
+  get closedCleanly(): boolean {
+    return this.#wasClean;
+  }
+
+  /** The socket below; null until the connection is open. */
+  get _socket(): Duplex | null {
+    return this.#connection?.socket ?? null;
+  }
+
+  // ------------------------------------------------------------------------------------------------ opening
+
+  #parse(address: string | URL): URL {
+    let url: URL;
+    try {
+      url = new URL(address);
+    } catch {
+      throw this.#syntaxError(`Invalid URL: ${address}`);
+    }
+    if (url.protocol === 'http:' || url.protocol === 'https:') url = new URL(url.href.replace(/^http/, 'ws'));
+    this.#url = url.href;
+    const { protocol } = url;
+    if (protocol !== 'ws:' && protocol !== 'wss:' && protocol !== 'ws+unix:') {
+      throw this.#syntaxError(
+        'The URL\'s protocol must be one of "ws:", "wss:", "http:", "https:", or "ws+unix:"',
+      );
+    }
+    if (protocol === 'ws+unix:' && url.pathname === '')
+      throw this.#syntaxError("The URL's pathname is empty");
+    // The standard refuses an empty fragment too.
+    if (url.hash !== '' || (this.isStandard && url.href.includes('#')))
+      throw this.#syntaxError('The URL contains a fragment identifier');
+    return url;
+  }
+
+  #check(protocols: string | Iterable<string> | undefined): readonly string[] {
+    if (protocols === undefined) return NO_PROTOCOLS;
+    const list = typeof protocols === 'string' || !isIterable(protocols) ? [protocols] : [...protocols];
+    const wanted = this.isStandard ? list.map(String) : (list as string[]);
+    const isWrong = (protocol: string, index: number) =>
+      typeof protocol !== 'string' ||
+      !TOKEN.test(protocol) ||
+      isRepeated(wanted, protocol, index, this.isStandard);
+    if (wanted.some(isWrong)) throw this.#syntaxError('An invalid or duplicated subprotocol was specified');
+    return wanted;
+  }
+
+  #syntaxError(message: string): Error {
+    return this.isStandard ? new DOMException(message, 'SyntaxError') : new SyntaxError(message);
+  }
+
+  #open(url: URL, options: Given): void {
+    const dropIn = behaviour(options, WebSocket.#failures);
+    const events = {
+      connection: dropIn,
+      onUpgrade: (response: Response, message?: IncomingMessage) => this.#onUpgrade(response, message),
+      onOpen: (connection: Connection) => this.#onOpen(connection),
+      onFailed: (error: unknown) => this.#onRefused(error, options),
+      onRedirect: (target: URL, request: ClientRequest) => {
+        this.emit('redirect', target.href, request);
+      },
+    };
+    const beginHttp = (): void => {
+      const opening = new HttpOpening(this, url, options, this.#protocols, events);
+      this.#opening = opening;
+      opening.begin(url);
+    };
+    if (needsHttp(url, options)) {
+      beginHttp();
+      return;
+    }
+    const opening = this.#openingOf(url, options, events);
+    this.#opening = opening;
+    // What these events hand out, only Node's HTTP client has; they are listened for from this turn on.
+    process.nextTick(() => {
+      if (this.#readyState !== CONNECTING) return;
+      if (this.listenerCount('unexpected-response') > 0) {
+        beginHttp();
+        return;
+      }
+      opening
+        .run()
+        .then(undefined, (error: unknown) => process.nextTick(() => this.#onRefused(error, options)));
+    });
+  }
+
+  #openingOf(url: URL, options: Given, events: DropInOpening): Opening {
+    const target = new URL(url);
+    target.username = '';
+    target.password = '';
+    target.hash = '';
+    const connect = connectOptions(url, options, this.#protocols);
+    return new Opening(target, { ...connect, ...this.handlers }, events);
+  }
+
+  /** @internal Where a redirect leads. */
+  redirected(location: string, from: URL): URL {
+    let url: URL;
+    try {
+      url = new URL(location, from);
+    } catch {
+      throw new SyntaxError(`Invalid URL: ${location}`);
+    }
+    return this.#parse(url);
+  }
+
+  #onUpgrade(response: Response, message: IncomingMessage | undefined): void {
+    if (this.listenerCount('upgrade') === 0) return;
+    guarded(() => void this.emit('upgrade', message ?? incomingMessage(response, null)));
+  }
+
+  #onOpen(connection: Connection): void {
+    if (this.#protocols.length > 0 && connection.protocol === '') {
+      connection.destroy();
+      const error = new Error('Server sent no subprotocol');
+      process.nextTick(() => this.#onRefused(error, {}));
+      return;
+    }
+    this.#opening = undefined;
+    this.#connection = connection;
+    connection.owner = this;
+    // Two strings of the same characters are one too many.
+    if (connection.url === this.#url) this.#url = connection.url;
+    if (this.#binaryType === 'fragments') connection.collectFragments(true);
+    this.#readyState = OPEN;
+    guarded(() => this.fire('open'));
+  }
+
+  /** The opening handshake has failed. */
+  #onRefused(error: unknown, options: Given): void {
+    if (this.#readyState === CLOSED || this.#opening === undefined) return;
+    const failure = error as HandshakeError;
+    const { statusCode } = failure;
+    this.#opening = undefined;
+    if (failure.code === 'ERR_HANDSHAKE_STATUS' && this.listenerCount('unexpected-response') > 0) {
+      // It was listened for too late to be asked for with a request of Node's: there is none to be shown.
+      const rawHeaders = Object.entries(failure.headers ?? {});
+      const body = failure.body ?? NOTHING;
+      const response = incomingMessage({ statusCode: statusCode!, statusText: '', rawHeaders, body }, null);
+      this.emit('unexpected-response', undefined, response);
+    }
+    const offersDeflate = Boolean(options.perMessageDeflate ?? true);
+    const shown =
+      error instanceof HeartwireError ? openingError(error, this.#protocols, offersDeflate) : error;
+    this.#endUnopened(shown as Error);
+  }
+
+  /** `close()` or `terminate()` came first. */
+  #abort(): void {
+    const opening = this.#opening;
+    this.#opening = undefined;
+    this.#readyState = CLOSING;
+    const error = new Error(CLOSED_EARLY);
+    const reason = new HeartwireError('ERR_ABORTED', CLOSED_EARLY);
+    if (opening instanceof HttpOpening) opening.abort(reason);
+    else opening?.giveUp(reason);
+    process.nextTick(() => this.#endUnopened(error));
+  }
+
+  #endUnopened(error: Error): void {
+    this.#readyState = CLOSING;
+    try {
+      if (this.isStandard) this.#readyState = CLOSED;
+      this.fireError(error);
+    } finally {
+      this.#readyState = CLOSED;
+      this.fire('close', 1006, NOTHING);
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------- receiving
+
+  /** @internal Served to all connections of the class alike. */
+  get handlers(): ConnectionHandlers {
+    return WebSocket.#handlers;
+  }
+
+  static readonly #handlers: ConnectionHandlers = {
+    onMessage: (message, connection) => (connection.owner as WebSocket).#onMessage(message, connection),
+    onPing: (payload, { owner }) => (owner as WebSocket).#emitSoon('ping', payload),
+    onPong: (payload, { owner }) => (owner as WebSocket).#emitSoon('pong', payload),
+    onClose: (info, { owner }) => {
+      if (owner !== undefined) (owner as WebSocket).#onClose(info);
+    },
+  };
+
+  static readonly #failures: Pick<DropIn, 'onFailure' | 'onClosing'> = {
+    onFailure: (error, evidence, { owner }) => (owner as WebSocket).#onFailure(error, evidence),
+    onClosing: ({ owner }) => (owner as WebSocket).#onClosing(),
+  };
+
+  #onMessage(message: Message, connection: Connection): void {
+    // The emitter's own record: to ask for it in public makes an array for each message.
+    const listeners = (this as unknown as { _events: { message?: unknown } })._events.message;
+    if (this.isStandard) {
+      const { isText } = message;
+      // What bytes become is decided by binaryType when their task has its turn.
+      const data = isText ? message.text() : bufferOf(message, sharedCodec());
+      queueTask(deliverTask, this, 'message', data, !isText);
+      return;
+    }
+    if (listeners === undefined && !this.#deferred) return;
+    const isBinary = !message.isText;
+    let data: unknown;
+    if (isBinary) data = this.#binaryData(message, connection);
+    else if (this.hasListeners && !this.#deferred && wantsEventsOnly(listeners)) data = message.text();
+    else data = bufferOf(message, sharedCodec());
+    if (this.#deferred) setImmediate(deliverTask, this, 'message', data, isBinary);
+    else if (this.hasListeners) emitEvent(this, 'message', data, isBinary);
+    else this.emit('message', data, isBinary);
+  }
+
+  #binaryData(message: Message, connection: Connection): unknown {
+    const codec = sharedCodec();
+    switch (this.#binaryType) {
+      case 'nodebuffer':
+        return bufferOf(message, codec);
+      case 'arraybuffer':
+        return arrayBufferOf(message, codec);
+      case 'fragments':
+        return fragmentsOf(message, codec, connection.fragmentEnds);
+      case 'blob':
+        return new Blob([message.bytes as Uint8Array<ArrayBuffer>]);
+    }
+  }
+
+  /** @internal A task of this socket's has its turn. */
+  runTask(type: string, first: unknown, second: unknown): void {
+    if (type === 'message') {
+      // After close() the standard drops what still comes; ws does not.
+      if (this.isStandard && this.#readyState !== OPEN) return;
+      const data = second && this.isStandard ? this.#converted(first as Buffer) : first;
+      const listeners = (this as unknown as { _events: { message?: unknown } })._events.message;
+      if (listeners === undefined) return;
+      const shown = typeof data === 'string' && !wantsEventsOnly(listeners) ? Buffer.from(data) : data;
+      emitEvent(this, 'message', shown, second);
+    } else if (type === 'closing') {
+      if (this.#readyState === OPEN) this.#readyState = CLOSING;
+    } else if (type === 'close') {
+      this.#closed(first as CloseInfo);
+    } else {
+      this.emit(type, first);
+    }
+  }
+
+  #converted(data: Buffer): unknown {
+    if (this.#binaryType === 'nodebuffer') return data;
+    if (this.#binaryType === 'blob') return new Blob([data as Buffer<ArrayBuffer>]);
+    const { buffer, length } = data;
+    if (length === buffer.byteLength) return buffer;
+    // Two thirds of what slice() costs.
+    const copy = new Uint8Array(length);
+    copy.set(data);
+    return copy.buffer;
+  }
+
+  #emitSoon(type: 'ping' | 'pong', payload: Buffer): void {
+    if (this.isStandard) queueTask(deliverTask, this, type, payload);
+    else if (this.#deferred) setImmediate(deliverTask, this, type, payload, undefined);
+    else this.emit(type, payload);
+  }
+
+  // ------------------------------------------------------------------------------------------------- sending
+
+  /**
+   * @param data a string is sent as text, everything else as binary
+   * @param callback called when the data is with the kernel, or with the error that prevented it
+   * @throws Error while connecting (in the standard's way an InvalidStateError)
+   */
+  send(data: BufferLike, callback?: Callback): void;
+  send(data: BufferLike, options: SendFrameOptions | undefined, callback?: Callback): void;
+  send(data: BufferLike, options?: SendFrameOptions | Callback, callback?: Callback): void {
+    if (typeof options === 'function') {
+      callback = options;
+      options = undefined;
+    }
+    if (this.#readyState === CONNECTING) throw this.#notConnected('send');
+    const payload = this.isStandard ? standardPayload(data) : payloadOf(data);
+    const { binary, fin = true, mask = true, compress = true } = options ?? NO_OPTIONS;
+    const isText = binary === undefined ? typeof payload === 'string' : !binary;
+    if (this.#readyState !== OPEN || this.#connection!.readyState !== OPEN) {
+      this.#sendTooLate(sizeOf(payload), callback);
+    } else if (payload instanceof Blob) {
+      this.#sendBlob(
+        payload,
+        (bytes) => this.#sendFrame(bytes, isText, fin, mask, compress, callback),
+        callback,
+      );
+    } else if (this.#outgoing?.blobs.isReading) {
+      this.#wait(payload, (kept) => this.#sendFrame(kept, isText, fin, mask, compress, callback));
+    } else {
+      this.#sendFrame(payload, isText, fin, mask, compress, callback);
+    }
+  }
+
+  get #sent(): Outgoing {
+    this.#outgoing ??= new Outgoing();
+    return this.#outgoing;
+  }
+
+  #sendFrame(
+    payload: string | Uint8Array,
+    isText: boolean,
+    fin: boolean,
+    mask: boolean,
+    compress: boolean,
+    callback: Callback | undefined,
+  ): void {
+    // What follows the first fragment is of its kind (RFC 6455 §5.4), whatever is said of it.
+    const asText = this.#outgoing?.fragmentIsText ?? isText;
+    if (!fin || this.#outgoing !== undefined) this.#sent.fragmentIsText = fin ? undefined : asText;
+    if (this.isStandard) this.#count(sizeOf(payload));
+    this.#connection!.sendFrame(payload, asText, fin, mask, compress);
+    if (typeof callback === 'function')
+      this.#connection!.whenFlushed((error) => process.nextTick(callback, error));
+  }
+
+  /** @throws Error while connecting; RangeError above 125 bytes */
+  ping(data?: BufferLike | Callback | null, mask?: boolean | Callback, callback?: Callback): void {
+    this.#control(Opcode.ping, data, mask, callback);
+  }
+
+  /** @throws Error while connecting; RangeError above 125 bytes */
+  pong(data?: BufferLike | Callback | null, mask?: boolean | Callback, callback?: Callback): void {
+    this.#control(Opcode.pong, data, mask, callback);
+  }
+
+  #control(opcode: number, data: unknown, mask: unknown, callback: unknown): void {
+    if (this.#readyState === CONNECTING) throw this.#notConnected('ping');
+    if (typeof data === 'function') [data, mask, callback] = [undefined, undefined, data];
+    else if (typeof mask === 'function') [mask, callback] = [undefined, mask];
+    const done = callback as Callback | undefined;
+    const payload = payloadOf((data ?? '') as BufferLike);
+    if (this.#readyState !== OPEN || this.#connection!.readyState !== OPEN) {
+      this.#sendTooLate(sizeOf(payload), done);
+      return;
+    }
+    if (sizeOf(payload) > MAX_CONTROL_PAYLOAD)
+      throw new RangeError('The data size must not be greater than 125 bytes');
+    const send = (bytes: string | Uint8Array): void => {
+      this.#connection!.sendControl(
+        opcode,
+        typeof bytes === 'string' ? Buffer.from(bytes) : bytes,
+        mask !== false,
+      );
+      if (typeof done === 'function') this.#connection!.whenFlushed((error) => process.nextTick(done, error));
+    };
+    if (payload instanceof Blob) this.#sendBlob(payload, send, done);
+    else if (this.#outgoing?.blobs.isReading) this.#wait(payload, send);
+    else send(payload);
+  }
+
+  #notConnected(what: string): Error {
+    const message = 'WebSocket is not open: readyState 0 (CONNECTING)';
+    return this.isStandard && what === 'send'
+      ? new DOMException(message, 'InvalidStateError')
+      : new Error(message);
+  }
+
+  #sendTooLate(size: number, callback: Callback | undefined): void {
+    this.#sent.queued += size;
+    if (typeof callback !== 'function') return;
+    const state = `readyState ${this.#readyState} (${STATE_NAMES[this.#readyState]})`;
+    process.nextTick(callback, new Error(`WebSocket is not open: ${state}`));
+  }
+
+  /** In the standard's way nothing that is sent leaves before the turn's end, as far as anybody can see. */
+  #count(size: number): void {
+    const outgoing = this.#sent;
+    outgoing.queued += size;
+    if (outgoing.counting) return;
+    outgoing.counting = true;
+    setImmediate(recount, this);
+  }
+
+  /** @internal A turn later: what has left is no longer buffered. */
+  recount(): void {
+    const waiting = this.#connection!.bufferedAmount;
+    // After the end the amount stays as it is.
+    if (this.#readyState === CLOSED) return;
+    const outgoing = this.#sent;
+    outgoing.queued = Math.min(outgoing.queued, waiting);
+    outgoing.counting = waiting > 0;
+    if (outgoing.counting) this.#connection!.whenFlushed(() => setImmediate(recount, this));
+  }
+
+  /** Reads a Blob; whatever is sent meanwhile waits. */
+  #sendBlob(blob: Blob, send: (bytes: Uint8Array) => void, callback: Callback | undefined): void {
+    this.#sent.blobs.read(
+      blob,
+      (bytes) => {
+        if (this.#connection!.readyState < CLOSED) send(bytes);
+        else callback?.(new Error('The socket was closed while the blob was being read'));
+      },
+      (error) => {
+        callback?.(error);
+        this.#connection!.destroy();
+        this.fireError(error);
+      },
+    );
+  }
+
+  /** Behind the Blob that is being read. */
+  #wait(payload: string | Uint8Array, send: (kept: string | Uint8Array) => void): void {
+    const kept = typeof payload === 'string' ? payload : Buffer.from(payload);
+    this.#sent.blobs.behind(sizeOf(kept), () => send(kept));
+  }
+
+  // ------------------------------------------------------------------------------------------------- closing
+
+  /**
+   * Starts the closing handshake; what has been sent before arrives before.
+   * @param code a code that a Close frame may carry; in the standard's way 1000 or 3000 to 4999
+   * @param reason at most 123 bytes of UTF-8
+   */
+  close(code?: number, reason?: string | Buffer): void {
+    if (this.isStandard) checkStandardClose(code, reason as string | undefined);
+    if (this.#readyState === CONNECTING) {
+      this.#abort();
+    } else if (this.#readyState === OPEN) {
+      const payload = this.isStandard ? standardClosePayload(code, reason) : closePayload(code, reason);
+      this.#readyState = CLOSING;
+      if (this.#outgoing?.blobs.isReading)
+        this.#outgoing.blobs.behind(0, () => this.#connection!.startClosing(payload));
+      else this.#connection!.startClosing(payload);
+    }
+  }
+
+  /** Ends the connection at once, without the closing handshake. */
+  terminate(): void {
+    if (this.#readyState === CONNECTING) {
+      this.#abort();
+    } else if (this.#readyState !== CLOSED && this.#connection !== undefined) {
+      this.#readyState = CLOSING;
+      this.#connection.destroy();
+    }
+  }
+
+  /** Stops reading: the server is slowed down by TCP. */
+  pause(): void {
+    if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
+    this.#isPaused = true;
+    this.#connection!.pause();
+  }
+
+  resume(): void {
+    if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
+    this.#isPaused = false;
+    this.#connection!.resume();
+  }
+
+  #onFailure(error: ProtocolError, evidence: readonly number[]): void {
+    // In the standard's way the error is an event at the end.
+    if (this.isStandard) {
+      queueTask(deliverTask, this, 'closing');
+      return;
+    }
+    this.#readyState = CLOSING;
+    this.fireError(receivingError(error, evidence));
+  }
+
+  #onClosing(): void {
+    if (this.isStandard) queueTask(deliverTask, this, 'closing');
+    else this.#readyState = CLOSING;
+  }
+
+  #onClose(info: CloseInfo): void {
+    if (this.isStandard) queueTask(deliverTask, this, 'close', info);
+    else if (this.#deferred) setImmediate(deliverTask, this, 'close', info, undefined);
+    else this.#closed(info);
+  }
+
+  #closed({ code, reason, wasClean, error }: CloseInfo): void {
+    this.#readyState = CLOSED;
+    this.#wasClean = wasClean;
+    const failed = this.isStandard && !wasClean;
+    if (failed) this.fireError(error ?? new Error('The connection was lost'));
+    this.fire('close', code, reason === '' ? NOTHING : Buffer.from(reason));
+  }
+}
+
+const NO_OPTIONS: SendFrameOptions = {};
+const BINARY_TYPES: readonly string[] = ['nodebuffer', 'arraybuffer', 'fragments', 'blob'];
+const STANDARD_BINARY_TYPES: readonly string[] = ['blob', 'arraybuffer', 'nodebuffer'];
+const NO_PROTOCOLS: readonly string[] = [];
+
+/** No exception of the application's crosses the opening handshake. */
+function guarded(body: () => void): void {
+  try {
+    body();
+  } catch (thrown) {
+    rethrow(thrown);
+  }
+}
+
+function deliverTask(socket: WebSocket, type: string, first: unknown, second: unknown): void {
+  socket.runTask(type, first, second);
+}
+
+function recount(socket: WebSocket): void {
+  socket.recount();
+}
+
+function isIterable(value: unknown): value is Iterable<string> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value;
+}
+
+/** The standard compares without regard to ASCII case, as the tokens of HTTP are compared. */
+function isRepeated(list: readonly string[], protocol: string, index: number, caseless: boolean): boolean {
+  const key = (text: string) => (caseless ? text.toLowerCase() : text);
+  return list.slice(0, index).some((earlier) => key(earlier) === key(protocol));
+}
+
+for (const target of [WebSocket, WebSocket.prototype]) {
+  for (const [value, name] of STATE_NAMES.entries()) {
+    Object.defineProperty(target, name, { value, enumerable: true });
+  }
+}
+
+Object.defineProperty(WebSocket.prototype, 'isStandard', { value: false });
+// What bundles the package may rename the class.
+Object.defineProperty(WebSocket, 'name', { value: 'WebSocket' });
+
+// As in the browser's class, and in ws: attributes are enumerable.
+for (const name of [
+  'binaryType',
+  'bufferedAmount',
+  'extensions',
+  'isPaused',
+  'protocol',
+  'readyState',
+  'url',
+]) {
+  Object.defineProperty(WebSocket.prototype, name, { enumerable: true });
+}
+
+/** The names that `@types/ws` has for the client's types. */
+export declare namespace WebSocket {
+  type BinaryType = 'nodebuffer' | 'arraybuffer' | 'fragments';
+  type RawData = Buffer | ArrayBuffer | Buffer[];
+  type Data = string | Buffer | ArrayBuffer | Buffer[];
+  type CertMeta = string | string[] | Buffer | Buffer[];
+  type ClientOptions = WebSocketOptions;
+  type PerMessageDeflateOptions = DeflateOptions;
+  type FinishRequestCallback = FinishRequest;
+
+  interface Event {
+    type: string;
+    target: WebSocket;
+  }
+  interface ErrorEvent extends Event {
+    error: Error;
+    message: string;
+  }
+  interface CloseEvent extends Event {
+    wasClean: boolean;
+    code: number;
+    reason: string;
+  }
+  interface MessageEvent extends Event {
+    data: Data;
+  }
+  interface WebSocketEventMap {
+    open: Event;
+    error: ErrorEvent;
+    close: CloseEvent;
+    message: MessageEvent;
+  }
+  interface EventListenerOptions {
+    once?: boolean | undefined;
+    capture?: boolean | undefined;
+    passive?: boolean | undefined;
+    signal?: AbortSignal | undefined;
+  }
+}
