@@ -11,7 +11,6 @@
  */
 
 import type { Codec } from '../codec/codec.js';
-import { InflateError, Inflater } from '../codec/inflater.js';
 import {
   FIRST_BYTE_SHIFT,
   FrameError,
@@ -23,16 +22,13 @@ import {
   Register,
   SCRATCH_READ,
   SLAB_SIZE,
-  UTF8_INVALID,
-  UTF8_MISSING,
-  UTF8_NON_ASCII,
 } from '../codec/layout.js';
 import type { ProtocolError } from '../errors.js';
-import { Assembly } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
-import { frameError, inflateError } from './frame-error.js';
+import { frameError } from './frame-error.js';
 import { Message } from './message.js';
+import { type Inflation, MessageInPieces } from './message-in-pieces.js';
 import { CONTROL, FIN, OPCODE_MASK, Opcode, RSV1 } from './opcode.js';
 import { Tail } from './tail.js';
 
@@ -44,9 +40,6 @@ import { Tail } from './tail.js';
 const LONGEST_LINGERING_TAIL = 4 * 1024;
 /** A tail is less than a whole frame: a header of up to 10 bytes and its payload. */
 const LONGEST_TAIL = SLAB_SIZE - 10;
-
-/** Messages longer than this, in bytes, lie in a buffer that is the application's for the asking. */
-export const LARGE_MESSAGE = 64 * 1024;
 
 export type MessageListener<Owner> = (message: Message, owner: Owner) => unknown;
 
@@ -86,14 +79,6 @@ const DELIVERED = -1;
 /** Of a frame's first byte: a whole message, and compressed. (RSV1 is refused on any frame but a message's first.) */
 const COMPRESSED_MESSAGE = FIN | RSV1;
 
-/** What permessage-deflate was negotiated for the server's messages (RFC 7692 §7.1). */
-export interface Inflation {
-  /** A block of the codec's windows, the receiver's from now on. */
-  window: number;
-  takeover: boolean;
-  windowBits: number;
-}
-
 interface Held {
   bytes: Buffer;
   receivedAt: number;
@@ -107,25 +92,11 @@ export class Receiver<Owner> {
   readonly #message: Message;
   #onMessage: MessageListener<Owner> | undefined;
 
-  /** The fragmented message in progress: its opcode (0: none), and the state of its UTF-8. */
-  #fragment = 0;
-  #utf8 = 0;
-
   readonly #tail: Tail;
 
-  /** Where compression was negotiated, which is when RSV1 is allowed (`readFrames`' mode). */
-  readonly #inflater: Inflater | undefined;
+  readonly #pieces: MessageInPieces;
+  /** Whether RSV1 is allowed: `readFrames`' mode. */
   readonly #mode: number;
-
-  /** A message in pieces (its opcode, RSV1 above it), and the long frame that is being added: first byte, what it lacks. */
-  readonly #assembly = new Assembly();
-  #assemblyOpcode = 0;
-  #frameFirstByte = 0;
-  #frameLeft = 0;
-  /** The assembly holds a whole message, yet to be delivered. */
-  #due = false;
-  #dueKind: number = Kind.none;
-  #dueAt = 0;
 
   /** The read under way will land in the assembly. */
   #direct = false;
@@ -151,14 +122,8 @@ export class Receiver<Owner> {
     this.#maxMessageSize = maxMessageSize;
     this.#message = new Message(codec.memory);
     this.#tail = new Tail(codec);
+    this.#pieces = new MessageInPieces(codec, maxMessageSize, inflation);
     this.#mode = inflation === undefined ? 0 : RSV1;
-    if (inflation !== undefined)
-      this.#inflater = new Inflater(
-        codec,
-        inflation.window,
-        { ...inflation, maxMessageSize },
-        this.#assembly,
-      );
   }
 
   // ---------------------------------------------------------------------------------------------- reading
@@ -172,17 +137,13 @@ export class Receiver<Owner> {
    */
   readTarget(): Buffer {
     const { scratch, peek } = this.#codec;
-    const endsDirectFrame = this.#direct && this.#frameLeft === 1;
+    const endsDirectFrame = this.#direct && this.#pieces.frameLeft === 1;
     this.#direct = false;
-    // The frame's last byte is read into scratch again, because its message calls the application.
     if (endsDirectFrame) return peek;
-    // Text has to pass through linear memory, where it is validated; binary has not.
-    const worthwhile = this.#frameLeft > READ_SIZE && this.#assemblyOpcode === Opcode.binary;
-    if (!worthwhile || this.#backlog.length > 0) return scratch;
+    if (!this.#pieces.takesReads(READ_SIZE) || this.#backlog.length > 0) return scratch;
     if (this.#called) return peek;
     this.#direct = true;
-    const { buffer, length } = this.#assembly;
-    return buffer.subarray(length, length + this.#frameLeft - 1);
+    return this.#pieces.readTarget();
   }
 
   /**
@@ -192,12 +153,8 @@ export class Receiver<Owner> {
   received(count: number, receivedAt: number): void {
     this.#called = false;
     if (this.#stopped()) return;
-    if (this.#direct) {
-      this.#assembly.length += count;
-      this.#frameLeft -= count;
-    } else {
-      this.#accept(SCRATCH_READ, SCRATCH_READ + count, receivedAt);
-    }
+    if (this.#direct) this.#pieces.landed(count);
+    else this.#accept(SCRATCH_READ, SCRATCH_READ + count, receivedAt);
   }
 
   /** Bytes that landed elsewhere: behind the response head, or in a stream that cannot read into our memory. */
@@ -243,7 +200,7 @@ export class Receiver<Owner> {
 
   /** Bytes that were read and wait for delivery. */
   get heldBytes(): number {
-    let total = this.#due ? this.#assembly.length : 0;
+    let total = this.#pieces.due ? this.#pieces.length : 0;
     for (const { bytes } of this.#backlog) total += bytes.length;
     return total;
   }
@@ -251,12 +208,9 @@ export class Receiver<Owner> {
   /** Nothing is delivered any more, and what is undelivered is discarded (lease rule 6). */
   stop(): void {
     this.#blocked |= STOPPED;
-    this.#due = false;
     this.#backlog = [];
     this.#tail.release();
-    this.#assembly.clear(false);
-    this.#inflater?.release();
-    this.#frameLeft = 0;
+    this.#pieces.release();
   }
 
   #unblock(reason: number): void {
@@ -291,7 +245,7 @@ export class Receiver<Owner> {
   #drain(): void {
     const { scratch, memory } = this.#codec;
     // A message that is due but has nothing behind it is delivered by a walk over no bytes.
-    if (this.#due && this.#backlog.length === 0) this.#hold(EMPTY, this.#dueAt);
+    if (this.#pieces.due && this.#backlog.length === 0) this.#hold(EMPTY, this.#receivedAt);
     while (this.#backlog.length > 0 && (this.#blocked & HOLDING) === 0) {
       const held = this.#backlog[0];
       const piece = held.bytes.subarray(0, READ_SIZE);
@@ -317,10 +271,15 @@ export class Receiver<Owner> {
 
   /** Parses [start, end), which follows on what is kept. Returns where undelivered bytes begin; `end` for none. */
   #parse(start: number, end: number, receivedAt: number): number {
+    const pieces = this.#pieces;
     this.#receivedAt = receivedAt;
-    if (this.#frameLeft > 0) start = this.#appendToFrame(start, end);
+    pieces.readAt = receivedAt;
+    if (pieces.frameLeft > 0) {
+      start = pieces.addToFrame(start, end);
+      if (!this.#checkPieces()) return end;
+    }
     if (this.#tail.length > 0) start = this.#tail.putBefore(start);
-    if (this.#stopped() || this.#frameLeft > 0) return end;
+    if (pieces.frameLeft > 0) return end;
     this.#called = true;
     this.#codec.walking = true;
     try {
@@ -333,19 +292,20 @@ export class Receiver<Owner> {
   /** One read, frame by frame. */
   #walk(start: number, end: number, receivedAt: number): number {
     const { registers, memory } = this.#codec;
+    const pieces = this.#pieces;
     const count = this.#codec.readFrames(
       start,
       end,
       this.#mode,
       this.#maxMessageSize,
-      this.#assembly.length,
-      this.#fragment,
-      this.#utf8,
+      pieces.length,
+      pieces.fragment,
+      pieces.utf8,
       this.#tail.processed,
     );
     const lastMessage = registers[Register.lastMessage];
     if (registers[Register.controls] > 0) this.#answerPings(count);
-    if (this.#due && !this.#deliverDue(lastMessage < 0)) return this.#waitAt(start, end);
+    if (pieces.due && !this.#deliverDue(lastMessage < 0)) return this.#waitAt(start, end);
 
     this.#message.read(memory, receivedAt);
     const next = this.#deliver(count, lastMessage);
@@ -402,10 +362,11 @@ export class Receiver<Owner> {
       this.#controlFrame(firstByte & OPCODE_MASK, payload, length);
     } else if ((firstByte & COMPRESSED_MESSAGE) === COMPRESSED_MESSAGE) {
       if (this.#blocked !== 0) return this.#startOfFrame(index);
-      this.#deliverCompressed(firstByte & OPCODE_MASK, payload, length, last);
+      const isText = (firstByte & OPCODE_MASK) === Opcode.text;
+      this.#deliverCompressed(isText, payload, payload + length, last);
     } else {
-      this.#appendFragment(firstByte, payload, length);
-      if (this.#due && !this.#deliverDue(last)) return payload + length;
+      this.#pieces.addFrame(firstByte, payload, length);
+      if (this.#checkPieces() && this.#pieces.due && !this.#deliverDue(last)) return payload + length;
     }
     message.read(memory, this.#receivedAt);
     return DELIVERED;
@@ -415,8 +376,8 @@ export class Receiver<Owner> {
   #afterFrames(start: number, end: number): void {
     // No callback can have started another walk, so the registers are still those of this one (lease rule 4).
     const { registers } = this.#codec;
-    this.#fragment = registers[Register.fragment];
-    this.#utf8 = registers[Register.utf8];
+    this.#pieces.fragment = registers[Register.fragment];
+    this.#pieces.utf8 = registers[Register.utf8];
     const error = registers[Register.error];
     if (error !== FrameError.none) {
       this.#fail(frameError(error));
@@ -427,8 +388,13 @@ export class Receiver<Owner> {
     const firstByte = registers[Register.pendingFirstByte];
     const length = registers[Register.pendingLength] >>> 0;
     const longest = at === start ? LONGEST_LINGERING_TAIL : LONGEST_TAIL;
-    if (header > 0 && length > longest) this.#beginLongFrame(firstByte, length, at + header, end);
-    else this.#tail.keep(at, end, registers[Register.processed]);
+    if (header > 0 && length > longest) {
+      this.#pieces.beginLongFrame(firstByte, length, at + header, end);
+      this.#tail.release();
+      this.#checkPieces();
+    } else {
+      this.#tail.keep(at, end, registers[Register.processed]);
+    }
   }
 
   #fail(error: ProtocolError): void {
@@ -483,8 +449,8 @@ export class Receiver<Owner> {
       this.#blocked |= STARVED;
       this.#events.onBlocked(this.#owner);
     }
-    this.#fragment = 0;
-    this.#utf8 = 0;
+    this.#pieces.fragment = 0;
+    this.#pieces.utf8 = 0;
     this.#tail.release();
     return rest;
   }
@@ -499,89 +465,37 @@ export class Receiver<Owner> {
     return frameTable[2 * index] + (frameTable[2 * index + 1] & LENGTH_MASK);
   }
 
-  // ------------------------------------------------------------------------ messages in pieces, RFC 6455 §5.4
+  // ------------------------------------------------------------------------------- messages that are not whole
 
-  /** A frame of a fragmented message, complete and validated. */
-  #appendFragment(firstByte: number, start: number, length: number): void {
-    this.#beginFrame(firstByte, length);
-    this.#appendPiece(start, start + length);
-    // The UTF-8 state is that of the read's end, which may lie in a later message: whether this one is pure
-    // ASCII is not known, only that it is valid.
-    if (firstByte & FIN && !this.#stopped()) this.#messageComplete(UTF8_NON_ASCII);
+  /** Bytes have been added to the message in pieces: false when they are wrong. */
+  #checkPieces(): boolean {
+    const { error } = this.#pieces;
+    if (error !== undefined) this.#fail(error);
+    return error === undefined;
   }
 
-  #beginFrame(firstByte: number, length: number): void {
-    if ((firstByte & OPCODE_MASK) !== Opcode.continuation)
-      this.#assemblyOpcode = firstByte & (RSV1 | OPCODE_MASK);
-    if ((this.#assemblyOpcode & RSV1) === 0) this.#assembly.reserve(length, (firstByte & FIN) !== 0);
-  }
-
-  #appendPiece(start: number, end: number): void {
-    const { memory } = this.#codec;
-    if ((this.#assemblyOpcode & RSV1) === 0) this.#assembly.append(memory, start, end);
-    else this.#checkInflated(this.#inflater!.append(memory, start, end, this.#isCompressedText()));
-  }
-
-  /** A frame too long for a tail: [start, end) is what has arrived of its payload. */
-  #beginLongFrame(firstByte: number, length: number, start: number, end: number): void {
-    this.#beginFrame(firstByte, length);
-    this.#frameFirstByte = firstByte;
-    this.#frameLeft = length - (end - start);
-    this.#appendPiece(start, end);
-    this.#tail.release();
-  }
-
-  /** More bytes of a long frame, in scratch. Returns where the next frame begins. */
-  #appendToFrame(start: number, end: number): number {
-    const stop = Math.min(end, start + this.#frameLeft);
-    if (this.#assemblyOpcode === Opcode.text) {
-      this.#utf8 = this.#codec.validateUtf8(start, stop, this.#utf8);
-      if (this.#utf8 === UTF8_INVALID) {
-        this.#fail(frameError(FrameError.invalidUtf8));
-        return end;
-      }
-    }
-    this.#appendPiece(start, stop);
-    if (this.#stopped()) return end;
-    this.#frameLeft -= stop - start;
-    if (this.#frameLeft === 0) this.#longFrameComplete();
-    return stop;
-  }
-
-  #longFrameComplete(): void {
-    this.#fragment = this.#assemblyOpcode;
-    if ((this.#frameFirstByte & FIN) === 0) return;
-    if (this.#assemblyOpcode === Opcode.text && this.#utf8 & UTF8_MISSING) {
-      this.#fail(frameError(FrameError.invalidUtf8));
-      return;
-    }
-    this.#fragment = 0;
-    this.#messageComplete(this.#utf8);
-  }
-
-  #messageComplete(utf8: number): void {
-    if (this.#assemblyOpcode & RSV1) {
-      this.#compressedComplete();
-      return;
-    }
-    this.#due = true;
-    this.#dueAt = this.#receivedAt;
-    if (this.#assemblyOpcode === Opcode.binary) this.#dueKind = Kind.binary;
-    else this.#dueKind = utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
-  }
-
-  /** Delivers the assembled message; false when it has to wait. */
+  /** Delivers the message in pieces; false when it has to wait. */
   #deliverDue(last: boolean): boolean {
     if (this.#blocked !== 0) return false;
-    const message = this.#message;
-    const assembly = this.#assembly;
-    this.#due = false;
-    message.read(this.#codec.memory, this.#dueAt);
-    message.pointElsewhere(this.#dueKind, assembly.buffer, assembly.length, assembly.length > LARGE_MESSAGE);
+    this.#pieces.pointAt(this.#message);
     this.#handOver(last);
-    const taken = message.expire();
-    assembly.clear(!taken);
+    this.#pieces.delivered(this.#message.expire());
     return true;
+  }
+
+  /** RFC 7692 §6.2: a compressed message is inflated when it is delivered, and handed over where it was inflated. */
+  #deliverCompressed(isText: boolean, start: number, end: number, last: boolean): void {
+    const pieces = this.#pieces;
+    if (!pieces.inflate(start, end, isText)) {
+      this.#checkPieces();
+    } else if (pieces.due) {
+      this.#deliverDue(last);
+    } else {
+      const { kind, offset, length } = pieces.inflater!;
+      this.#message.point(kind, offset, length);
+      this.#handOver(last);
+      this.#message.expire();
+    }
   }
 
   /** The cursor points at a message. */
@@ -593,45 +507,5 @@ export class Receiver<Owner> {
     } catch (thrown) {
       rethrow(thrown);
     }
-  }
-
-  // ------------------------------------------------------------------------ compressed messages, RFC 7692 §6.2
-
-  /** A compressed message in one frame is inflated when it is delivered, and handed over where it was inflated. */
-  #deliverCompressed(opcode: number, start: number, length: number, last: boolean): void {
-    const inflater = this.#inflater!;
-    if (!this.#checkInflated(inflater.inflate(start, start + length, opcode === Opcode.text))) return;
-    if (inflater.buffer === this.#codec.memory) {
-      this.#message.point(inflater.kind, inflater.offset, inflater.length);
-      this.#handOver(last);
-      this.#message.expire();
-    } else {
-      this.#inflatedIsDue();
-      this.#deliverDue(last);
-    }
-  }
-
-  /** The pieces have been inflated as they came. What they make may have to wait, so it goes where it can. */
-  #compressedComplete(): void {
-    const inflater = this.#inflater!;
-    if (!this.#checkInflated(inflater.finish(this.#isCompressedText()))) return;
-    inflater.keep();
-    this.#inflatedIsDue();
-  }
-
-  #inflatedIsDue(): void {
-    this.#due = true;
-    this.#dueAt = this.#receivedAt;
-    this.#dueKind = this.#inflater!.kind;
-  }
-
-  #isCompressedText(): boolean {
-    return (this.#assemblyOpcode & OPCODE_MASK) === Opcode.text;
-  }
-
-  #checkInflated(error: number): boolean {
-    if (error === InflateError.none) return true;
-    this.#fail(inflateError(error));
-    return false;
   }
 }
