@@ -17,7 +17,7 @@ export const USAGE = `npm run bench -- [options]
   --contenders <name>[,…]     of ${contenderNames.join(', ')}, or all; by default all of them in
                               connect and import, and ${usualContenders.join(', ')} elsewhere
   --quick                     fewer and shorter rounds: to see that it works, not to quote
-  --long                      with the cases that take long: a thousand compressed connections
+  --long                      with the cases that are left out to keep it short: a thousand compressed connections, …
   --help`;
 
 export function selection(): Selection | undefined {

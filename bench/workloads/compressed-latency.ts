@@ -9,7 +9,7 @@ import { type Peer, unmasked } from '../server/peer.js';
 import { recorded } from '../server/recording.js';
 import { Replay } from '../server/replay.js';
 
-function paced(label: string, burst: number, interval: number): Case {
+function paced(label: string, burst: number, interval: number, long?: true): Case {
   let made: MarketData | undefined;
   const data = (): MarketData => {
     made ??= deltas();
@@ -18,6 +18,7 @@ function paced(label: string, burst: number, interval: number): Case {
   return {
     label,
     messagesPerStep: 1,
+    long,
     serve(peer) {
       let replay: Replay | undefined;
       peer.onFrame = async (_, bytes, offset, length) => {
@@ -59,8 +60,8 @@ export const workload: Workload = {
   cast: 'inflating',
   compressed: true,
   fresh: true,
-  rounds: 5,
-  round: { steps: 2_000 },
+  rounds: 4,
+  round: { steps: 1_500 },
   warmUp: { messages: 5_000, milliseconds: 300 },
-  cases: [paced('20 × 250/s', 20, 4), paced('250 × 20/s', 250, 50)],
+  cases: [paced('20 × 250/s', 20, 4, true), paced('250 × 20/s', 250, 50)],
 };
