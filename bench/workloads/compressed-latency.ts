@@ -60,8 +60,8 @@ export const workload: Workload = {
   cast: 'inflating',
   compressed: true,
   fresh: true,
-  rounds: 4,
+  rounds: 3,
   round: { steps: 1_500 },
-  warmUp: { messages: 5_000, milliseconds: 300 },
+  warmUp: { messages: 2_000, milliseconds: 200 },
   cases: [paced('20 × 250/s', 20, 4, true), paced('250 × 20/s', 250, 50)],
 };
