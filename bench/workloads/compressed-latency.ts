@@ -62,8 +62,13 @@ export const workload: Workload = {
   cast: 'inflating',
   compressed: true,
   fresh: true,
-  rounds: 4,
+  rounds: 3,
   round: { steps: 10_000 },
   warmUp: { messages: 0, milliseconds: 0 },
-  cases: [paced('5 000/s', 25, 5, true), paced('20 000/s', 100, 5), paced('1 000 × 20/s', 1_000, 50, true)],
+  cases: [
+    paced('25 × 200/s', 25, 5, true),
+    paced('100 × 200/s', 100, 5, true),
+    // A market that moves: as much in a second, in few bursts.
+    paced('1 000 × 20/s', 1_000, 50),
+  ],
 };
