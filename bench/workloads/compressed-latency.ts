@@ -9,7 +9,7 @@ import { type Peer, unmasked } from '../server/peer.js';
 import { recorded } from '../server/recording.js';
 import { Replay } from '../server/replay.js';
 
-const WARMING = 20_000;
+const WARMING = 10_000;
 
 function paced(label: string, burst: number, interval: number, long?: true): Case {
   let made: MarketData | undefined;
@@ -63,7 +63,7 @@ export const workload: Workload = {
   compressed: true,
   fresh: true,
   rounds: 3,
-  round: { steps: 10_000 },
+  round: { steps: 6_000 },
   warmUp: { messages: 0, milliseconds: 0 },
   cases: [
     paced('25 × 200/s', 25, 5, true),

@@ -58,7 +58,7 @@ export const workload: Workload = {
   cast: 'inflating',
   compressed: true,
   fresh: true,
-  rounds: 4,
+  rounds: 3,
   round: { milliseconds: 150 },
   cases: [
     receive('150–700 B', deltas),
