@@ -9,7 +9,7 @@ import { type Peer, unmasked } from '../server/peer.js';
 import { recorded } from '../server/recording.js';
 import { Replay } from '../server/replay.js';
 
-const WARMING = 10_000;
+const WARMING = 20_000;
 
 function paced(label: string, burst: number, interval: number, long?: true): Case {
   let made: MarketData | undefined;
