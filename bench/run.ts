@@ -116,11 +116,11 @@ function castOf({ cast, compressed }: Workload, asked: string[] | undefined, ful
   return full || cast === 'everybody' ? contenderNames : usualContenders;
 }
 
-async function codecOperations({ wanted, quick }: Selection, failures: string[]): Promise<MicroRow[]> {
+async function codecOperations({ wanted, quick, full }: Selection, failures: string[]): Promise<MicroRow[]> {
   const rows: MicroRow[] = [];
   const codec = new Child<MicroCalls>('codec', 'micro/micro-process.ts', { core: cores?.contender });
   try {
-    const names = (await codec.call('names', undefined, PATIENCE)).filter((name) => wanted(`micro ${name}`));
+    const names = (await codec.call('names', full, PATIENCE)).filter((name) => wanted(`micro ${name}`));
     if (names.length > 0) console.log('\nOne frame or payload, and the time relative to Heartwire');
     for (const name of names) {
       const measured = await codec.call('measure', { name, quick }, PATIENCE);

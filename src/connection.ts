@@ -176,7 +176,7 @@ export class Connection implements ConnectionHandlers {
     return this.#readyState;
   }
 
-  /** Bytes accepted by `send()` and not yet handed to the kernel, frame headers included. */
+  /** Bytes accepted by `send()` and not yet handed to the kernel, as they will leave: compressed, with frame headers. */
   get bufferedAmount(): number {
     return this.#sending?.buffered ?? 0;
   }
@@ -252,7 +252,8 @@ export class Connection implements ConnectionHandlers {
   /**
    * Sends one message from a source of chunks, as fragments (RFC 6455 §5.4), at the pace the peer takes them:
    * strings make a text message, bytes a binary one. A Blob is sent as a binary message. Until it is done, `send()`
-   * throws. When the source fails the message cannot be finished, and the connection is closed with 1011.
+   * throws. When the source fails the message cannot be finished, and the connection is closed with 1011. Whether it is
+   * compressed is decided before its first fragment leaves.
    *
    * @throws UsageError (as a rejection) `ERR_NOT_OPEN`, `ERR_MESSAGE_UNFINISHED`, `ERR_INVALID_PAYLOAD`; whatever
    *   the source throws; HeartwireError `ERR_ABORTED`; ConnectionLostError

@@ -60,14 +60,19 @@ function deflate(label: string, texts: readonly string[]): MicroSuite {
   };
 }
 
+const book = snapshots(1).messages[0];
+
 export const suites = [
   deflate('150–700 B', deltas(512).messages),
-  deflate(
-    '1–4 KiB',
-    mixed(1024).messages.filter(({ length }) => length >= 1024),
-  ),
+  {
+    ...deflate(
+      '1–4 KiB',
+      mixed(512).messages.filter(({ length }) => length >= 1024),
+    ),
+    long: true,
+  },
   deflate(
     '16 KiB',
-    Array.from({ length: 16 }, (_, i) => snapshots(1).messages[0].slice(i * 16_384, (i + 1) * 16_384)),
+    Array.from({ length: 16 }, (_, i) => book.slice(i * 16_384, (i + 1) * 16_384)),
   ),
 ];

@@ -198,10 +198,10 @@ function prose(byteLength: number): Buffer {
 const LONG = 8 * 1024 * 1024;
 
 export const suites = [
-  await feed(160, 400),
+  { ...(await feed(160, 400)), long: true },
   await feed(470, 400),
-  await feed(750, 200),
+  { ...(await feed(750, 200)), long: true },
   await feed(3_300, 40),
   stream('JSON', Buffer.from(snapshots(8).messages.join(''))),
-  stream('text', prose(LONG)),
+  { ...stream('text', prose(LONG)), long: true },
 ];

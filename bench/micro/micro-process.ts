@@ -22,12 +22,12 @@ export interface MicroRow {
 }
 
 export type MicroCalls = {
-  names(argument: undefined): string[];
+  names(long: boolean): string[];
   measure(argument: { name: string; quick: boolean }): Promise<MicroRow[]>;
 };
 
 answer<MicroCalls>({
-  names: () => suites.map(({ name }) => name),
+  names: (all) => suites.filter(({ long }) => all || !long).map(({ name }) => name),
 
   async measure({ name, quick }) {
     const { ways, perCall, verify } = suites.find((candidate) => candidate.name === name)!;

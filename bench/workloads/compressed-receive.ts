@@ -11,7 +11,7 @@ import { Replay } from '../server/replay.js';
 
 const CHUNK = 256 * 1024;
 
-function receive(label: string, make: () => MarketData): Case {
+function receive(label: string, make: () => MarketData, long?: true): Case {
   let made: MarketData | undefined;
   const data = (): MarketData => {
     made ??= make();
@@ -21,6 +21,7 @@ function receive(label: string, make: () => MarketData): Case {
     label,
     byteLength: label.startsWith('snapshot') ? 1024 * 1024 : 400,
     messagesPerStep: 1,
+    long,
     serve(peer) {
       let replay: Replay | undefined;
       peer.onFrame = async (_, bytes, offset, length) => {
@@ -56,7 +57,11 @@ export const workload: Workload = {
   transports: ['tcp'],
   cast: 'inflating',
   compressed: true,
-  rounds: 5,
+  rounds: 3,
   round: { milliseconds: 150 },
-  cases: [receive('150–700 B', deltas), receive('100 B–4 KiB', mixed), receive('snapshot 1 MiB', snapshots)],
+  cases: [
+    receive('150–700 B', deltas),
+    receive('100 B–4 KiB', mixed, true),
+    receive('snapshot 1 MiB', snapshots),
+  ],
 };

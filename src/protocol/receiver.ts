@@ -11,7 +11,6 @@
  */
 
 import type { Codec } from '../codec/codec.js';
-import { InflateError, Inflater } from '../codec/inflater.js';
 import {
   Entry,
   FrameError,
@@ -21,16 +20,18 @@ import {
   Register,
   SCRATCH_READ,
   SLAB_SIZE,
-  UTF8_INVALID,
-  UTF8_MISSING,
-  UTF8_NON_ASCII,
 } from '../codec/layout.js';
 import type { ProtocolError } from '../errors.js';
-import { Assembly } from './assembly.js';
 import { rethrow, warnOfPromise } from './callback.js';
 import { type CloseStatus, parseClosePayload } from './closing-handshake.js';
-import { frameError, inflateError, noMemory, tooManyFragments } from './frame-error.js';
+import { frameError } from './frame-error.js';
 import { Message } from './message.js';
+import {
+  type Inflation,
+  MessageInPieces,
+  type ReceiverLimits,
+  type ReceiverOptions,
+} from './message-in-pieces.js';
 import { CONTROL, FIN, OPCODE_MASK, Opcode, RSV1 } from './opcode.js';
 import { Tail } from './tail.js';
 
@@ -42,9 +43,6 @@ import { Tail } from './tail.js';
 const LONGEST_LINGERING_TAIL = 4 * 1024;
 /** A tail is less than a whole frame: a header of up to 10 bytes and its payload. */
 const LONGEST_TAIL = SLAB_SIZE - 10;
-
-/** Messages longer than this, in bytes, lie in a buffer that is the application's for the asking. */
-export const LARGE_MESSAGE = 64 * 1024;
 
 export type MessageListener<Owner> = (message: Message, owner: Owner) => unknown;
 
@@ -87,14 +85,6 @@ const DELIVERED = -1;
 /** Of a frame's first byte: a whole message, and compressed. (RSV1 is refused on any frame but a message's first.) */
 const COMPRESSED_MESSAGE = FIN | RSV1;
 
-/** What permessage-deflate was negotiated for the server's messages (RFC 7692 §7.1). */
-export interface Inflation {
-  /** A block of the codec's windows, the receiver's from now on. */
-  window: number;
-  takeover: boolean;
-  windowBits: number;
-}
-
 interface Held {
   bytes: Buffer;
   receivedAt: number;
@@ -103,18 +93,6 @@ interface Held {
 /** Most connections never hold anything. */
 const NOTHING_HELD: Held[] = [];
 
-export interface ReceiverLimits {
-  readonly maxMessageSize: number;
-}
-
-/** What the drop-in class asks for. */
-export interface ReceiverOptions {
-  /** False: text is not validated. */
-  readonly validateUtf8: boolean;
-  /** Most frames of one message. */
-  readonly maxFragments: number;
-}
-
 export class Receiver<Owner> {
   readonly #codec: Codec;
   readonly #owner: Owner;
@@ -122,28 +100,12 @@ export class Receiver<Owner> {
   readonly #limits: ReceiverLimits;
   readonly #options: ReceiverOptions | undefined;
   readonly #mode: number;
-  /** Made with the first message, as are tail and assembly: many connections are idle. */
+  /** Made with the first message, as are tail and pieces: many connections are idle. */
   #cursor: Message | undefined;
   #onMessage: MessageListener<Owner> | undefined;
 
-  /** The fragmented message in progress: its opcode (0: none), and the state of its UTF-8. */
-  #fragment = 0;
-  #utf8 = 0;
-
   #kept: Tail | undefined;
-
-  /** Where compression was negotiated. */
-  readonly #inflater: Inflater | undefined;
-
-  /** A message in pieces (its opcode, RSV1 above it), and the long frame that is being added: first byte, what it lacks. */
-  #pieces: Assembly | undefined;
-  #assemblyOpcode = 0;
-  #frameFirstByte = 0;
-  #frameLeft = 0;
-  /** The assembly holds a whole message, yet to be delivered. */
-  #due = false;
-  #dueKind: number = Kind.none;
-  #dueAt = 0;
+  #pieces: MessageInPieces | undefined;
 
   /** The read under way will land in the assembly. */
   #direct = false;
@@ -172,19 +134,7 @@ export class Receiver<Owner> {
     this.#options = options;
     this.#mode =
       (options?.validateUtf8 === false ? READ_UNVALIDATED : 0) | (inflation === undefined ? 0 : RSV1);
-    if (inflation !== undefined) {
-      const { maxMessageSize } = limits;
-      this.#inflater = new Inflater(
-        codec,
-        inflation.window,
-        { ...inflation, maxMessageSize },
-        this.#assembly,
-      );
-    }
-  }
-
-  get #validates(): boolean {
-    return (this.#mode & READ_UNVALIDATED) === 0;
+    if (inflation !== undefined) this.#pieces = new MessageInPieces(codec, limits, options, inflation);
   }
 
   get #message(): Message {
@@ -197,8 +147,8 @@ export class Receiver<Owner> {
     return this.#kept;
   }
 
-  get #assembly(): Assembly {
-    this.#pieces ??= new Assembly(this.#limits.maxMessageSize);
+  get #inPieces(): MessageInPieces {
+    this.#pieces ??= new MessageInPieces(this.#codec, this.#limits, this.#options, undefined);
     return this.#pieces;
   }
 
@@ -213,17 +163,16 @@ export class Receiver<Owner> {
    */
   readTarget(): Buffer {
     const { scratch, peek } = this.#codec;
-    const endsDirectFrame = this.#direct && this.#frameLeft === 1;
+    const pieces = this.#pieces;
+    if (pieces === undefined) return scratch;
+    const endsDirectFrame = this.#direct && pieces.frameLeft === 1;
     this.#direct = false;
     // The frame's last byte is read into scratch again, because its message calls the application.
     if (endsDirectFrame) return peek;
-    // Text has to pass through linear memory, where it is validated; binary has not.
-    const worthwhile = this.#frameLeft > READ_SIZE && this.#assemblyOpcode === Opcode.binary;
-    if (!worthwhile || this.#backlog.length > 0) return scratch;
+    if (!pieces.takesReads(READ_SIZE) || this.#backlog.length > 0) return scratch;
     if (this.#called) return peek;
     this.#direct = true;
-    const { buffer, length } = this.#assembly;
-    return buffer.subarray(length, length + this.#frameLeft - 1);
+    return pieces.readTarget();
   }
 
   /**
@@ -233,12 +182,8 @@ export class Receiver<Owner> {
   received(count: number, receivedAt: number): void {
     this.#called = false;
     if (this.#stopped()) return;
-    if (this.#direct) {
-      this.#assembly.length += count;
-      this.#frameLeft -= count;
-    } else {
-      this.#accept(SCRATCH_READ, SCRATCH_READ + count, receivedAt);
-    }
+    if (this.#direct) this.#pieces!.landed(count);
+    else this.#accept(SCRATCH_READ, SCRATCH_READ + count, receivedAt);
   }
 
   /** Bytes that landed elsewhere: behind the response head, or in a stream that cannot read into our memory. */
@@ -284,18 +229,17 @@ export class Receiver<Owner> {
 
   /** Notes from now on where the frames of a message end. */
   collectFragments(wanted: boolean): void {
-    if (wanted) this.#assembly.ends = [];
-    else if (this.#pieces !== undefined) this.#pieces.ends = undefined;
+    if (wanted || this.#pieces !== undefined) this.#inPieces.collectEnds(wanted);
   }
 
   /** Of the message being delivered; undefined when it came in one frame and one read. */
   get fragmentEnds(): readonly number[] | undefined {
-    return this.#pieces !== undefined && this.#pieces.length > 0 ? this.#pieces.ends : undefined;
+    return this.#pieces?.ends;
   }
 
   /** Bytes that were read and wait for delivery. */
   get heldBytes(): number {
-    let total = this.#due ? this.#assembly.length : 0;
+    let total = this.#pieces?.due ? this.#pieces.length : 0;
     for (const { bytes } of this.#backlog) total += bytes.length;
     return total;
   }
@@ -303,12 +247,9 @@ export class Receiver<Owner> {
   /** Nothing is delivered any more, and what is undelivered is discarded (lease rule 6). */
   stop(): void {
     this.#blocked |= STOPPED;
-    this.#due = false;
     this.#backlog = NOTHING_HELD;
     this.#kept?.release();
-    this.#pieces?.clear(false);
-    this.#inflater?.release();
-    this.#frameLeft = 0;
+    this.#pieces?.release();
   }
 
   #unblock(reason: number): void {
@@ -344,7 +285,8 @@ export class Receiver<Owner> {
   #drain(): void {
     const { scratch, memory } = this.#codec;
     // A message that is due but has nothing behind it is delivered by a walk over no bytes.
-    if (this.#due && this.#backlog.length === 0) this.#hold(EMPTY, this.#dueAt);
+    const pieces = this.#pieces;
+    if (pieces?.due && this.#backlog.length === 0) this.#hold(EMPTY, pieces.dueAt);
     while (this.#backlog.length > 0 && (this.#blocked & HOLDING) === 0) {
       const held = this.#backlog[0];
       const piece = held.bytes.subarray(0, READ_SIZE);
@@ -371,10 +313,13 @@ export class Receiver<Owner> {
   /** Parses [start, end), which follows on what is kept. Returns where undelivered bytes begin; `end` for none. */
   #parse(start: number, end: number, receivedAt: number): number {
     this.#receivedAt = receivedAt;
-    if (this.#frameLeft > 0) start = this.#appendToFrame(start, end);
+    const pieces = this.#pieces;
+    if (pieces !== undefined && pieces.frameLeft > 0) {
+      start = pieces.addToFrame(start, end, receivedAt);
+      if (!this.#checkPieces(pieces) || pieces.frameLeft > 0) return end;
+    }
     const tail = this.#kept;
     if (tail !== undefined && tail.length > 0) start = tail.putBefore(start);
-    if (this.#stopped() || this.#frameLeft > 0) return end;
     this.#called = true;
     this.#codec.walking = true;
     try {
@@ -387,6 +332,7 @@ export class Receiver<Owner> {
   /** One read, frame by frame. */
   #walk(start: number, end: number, receivedAt: number): number {
     const { registers, memory } = this.#codec;
+    const pieces = this.#pieces;
     this.#codec.walks++;
     this.#codec.walkEnd = end;
     const count = this.#codec.readFrames(
@@ -394,14 +340,14 @@ export class Receiver<Owner> {
       end,
       this.#mode,
       this.#limits.maxMessageSize,
-      this.#pieces === undefined ? 0 : this.#pieces.length,
-      this.#fragment,
-      this.#utf8,
+      pieces === undefined ? 0 : pieces.length,
+      pieces === undefined ? 0 : pieces.fragment,
+      pieces === undefined ? 0 : pieces.utf8,
       this.#kept === undefined ? 0 : this.#kept.processed,
     );
     const lastMessage = registers[Register.lastMessage];
     if (registers[Register.controls] > 0) this.#answerPings(count);
-    if (this.#due && !this.#deliverDue(lastMessage < 0)) return this.#waitAt(start, end);
+    if (pieces?.due && !this.#deliverDue(pieces, lastMessage < 0)) return this.#waitAt(start, end);
 
     this.#message.read(memory, receivedAt);
     const next = this.#deliver(count, lastMessage);
@@ -470,8 +416,9 @@ export class Receiver<Owner> {
       if (this.#blocked !== 0) return this.#startOfFrame(index);
       this.#deliverCompressed(firstByte & OPCODE_MASK, payload, length, last);
     } else {
-      this.#appendFragment(firstByte, payload, length);
-      if (this.#due && !this.#deliverDue(last)) return payload + length;
+      const pieces = this.#inPieces;
+      pieces.addFrame(firstByte, payload, length, this.#receivedAt);
+      if (this.#checkPieces(pieces) && pieces.due && !this.#deliverDue(pieces, last)) return payload + length;
     }
     message.read(memory, this.#receivedAt);
     return DELIVERED;
@@ -481,8 +428,12 @@ export class Receiver<Owner> {
   #afterFrames(start: number, end: number): void {
     // No callback can have started another walk, so the registers are still those of this one (lease rule 4).
     const { registers } = this.#codec;
-    this.#fragment = registers[Register.fragment];
-    this.#utf8 = registers[Register.utf8];
+    const fragment = registers[Register.fragment];
+    const utf8 = registers[Register.utf8];
+    if (this.#pieces !== undefined || (fragment | utf8) !== 0) {
+      this.#inPieces.fragment = fragment;
+      this.#inPieces.utf8 = utf8;
+    }
     const error = registers[Register.error];
     if (error !== FrameError.none) {
       const at = registers[Register.consumed];
@@ -494,8 +445,12 @@ export class Receiver<Owner> {
     const firstByte = registers[Register.pendingFirstByte];
     const length = registers[Register.pendingLength] >>> 0;
     const longest = at === start ? LONGEST_LINGERING_TAIL : LONGEST_TAIL;
-    if (header > 0 && length > longest) this.#beginLongFrame(firstByte, length, at + header, end);
-    else if (at < end || this.#kept !== undefined) this.#tail.keep(at, end, registers[Register.processed]);
+    if (header > 0 && length > longest) {
+      const pieces = this.#inPieces;
+      pieces.beginLongFrame(firstByte, length, at + header, end);
+      this.#kept?.release();
+      this.#checkPieces(pieces);
+    } else if (at < end || this.#kept !== undefined) this.#tail.keep(at, end, registers[Register.processed]);
   }
 
   #fail(error: ProtocolError, ...evidence: number[]): void {
@@ -527,7 +482,7 @@ export class Receiver<Owner> {
     } else if (opcode === Opcode.pong) {
       this.#events.onPong(this.#owner, payload);
     } else {
-      const status = parseClosePayload(payload, this.#validates);
+      const status = parseClosePayload(payload, (this.#mode & READ_UNVALIDATED) === 0);
       if ('error' in status) {
         this.#fail(status.error, length < 2 ? length : payload.readUInt16BE(0));
       } else {
@@ -550,8 +505,10 @@ export class Receiver<Owner> {
       this.#blocked |= STARVED;
       this.#events.onBlocked(this.#owner);
     }
-    this.#fragment = 0;
-    this.#utf8 = 0;
+    if (this.#pieces !== undefined) {
+      this.#pieces.fragment = 0;
+      this.#pieces.utf8 = 0;
+    }
     this.#kept?.release();
     return rest;
   }
@@ -566,102 +523,34 @@ export class Receiver<Owner> {
     return frameTable[2 * index] + (frameTable[2 * index + 1] & Entry.lengthMask);
   }
 
-  // ------------------------------------------------------------------------ messages in pieces, RFC 6455 §5.4
+  // ------------------------------------------------------------------------------- messages that are not whole
 
-  /** A frame of a fragmented message, complete and validated. */
-  #appendFragment(firstByte: number, start: number, length: number): void {
-    if (!this.#beginFrame(firstByte, length)) return;
-    this.#appendPiece(start, start + length);
-    // The UTF-8 state is that of the read's end, which may lie in a later message: whether this one is pure
-    // ASCII is not known, only that it is valid.
-    if (firstByte & FIN && !this.#stopped()) this.#messageComplete(UTF8_NON_ASCII);
+  /** Bytes have been added to the message in pieces: false when they are wrong. */
+  #checkPieces({ error }: MessageInPieces): boolean {
+    if (error !== undefined) this.#fail(error);
+    return error === undefined;
   }
 
-  /** False: the message has too many frames, or there is no memory for it; the connection has failed. */
-  #beginFrame(firstByte: number, length: number): boolean {
-    const opcode = firstByte & OPCODE_MASK;
-    const assembly = this.#assembly;
-    if (opcode !== Opcode.continuation) this.#assemblyOpcode = firstByte & (RSV1 | OPCODE_MASK);
-    if (++assembly.frames > (this.#options?.maxFragments ?? Number.POSITIVE_INFINITY)) {
-      this.#fail(tooManyFragments());
-      return false;
-    }
-    // How long a compressed message becomes is seen when it is inflated.
-    if (this.#assemblyOpcode & RSV1) return true;
-    if (!assembly.reserve(length, (firstByte & FIN) !== 0)) {
-      this.#fail(noMemory(assembly.length + length));
-      return false;
-    }
-    if (length > 0) assembly.ends?.push(assembly.length + length);
-    return true;
-  }
-
-  #appendPiece(start: number, end: number): void {
-    const { memory } = this.#codec;
-    if ((this.#assemblyOpcode & RSV1) === 0) this.#assembly.append(memory, start, end);
-    else this.#checkInflated(this.#inflater!.append(memory, start, end, this.#isTextToValidate));
-  }
-
-  /** A frame too long for a tail: [start, end) is what has arrived of its payload. */
-  #beginLongFrame(firstByte: number, length: number, start: number, end: number): void {
-    if (!this.#beginFrame(firstByte, length)) return;
-    this.#frameFirstByte = firstByte;
-    this.#frameLeft = length - (end - start);
-    this.#appendPiece(start, end);
-    this.#kept?.release();
-  }
-
-  /** More bytes of a long frame, in scratch. Returns where the next frame begins. */
-  #appendToFrame(start: number, end: number): number {
-    const stop = Math.min(end, start + this.#frameLeft);
-    if (this.#assemblyOpcode === Opcode.text && this.#validates) {
-      this.#utf8 = this.#codec.validateUtf8(start, stop, this.#utf8);
-      if (this.#utf8 === UTF8_INVALID) {
-        this.#fail(frameError(FrameError.invalidUtf8));
-        return end;
-      }
-    }
-    this.#appendPiece(start, stop);
-    if (this.#stopped()) return end;
-    this.#frameLeft -= stop - start;
-    if (this.#frameLeft === 0) this.#longFrameComplete();
-    return stop;
-  }
-
-  #longFrameComplete(): void {
-    this.#fragment = this.#assemblyOpcode;
-    if ((this.#frameFirstByte & FIN) === 0) return;
-    if (this.#assemblyOpcode === Opcode.text && this.#utf8 & UTF8_MISSING) {
-      this.#fail(frameError(FrameError.invalidUtf8));
-      return;
-    }
-    this.#fragment = 0;
-    this.#messageComplete(this.#utf8);
-  }
-
-  #messageComplete(utf8: number): void {
-    if (this.#assemblyOpcode & RSV1) {
-      this.#compressedComplete();
-      return;
-    }
-    this.#due = true;
-    this.#dueAt = this.#receivedAt;
-    if (this.#assemblyOpcode === Opcode.binary) this.#dueKind = Kind.binary;
-    else this.#dueKind = utf8 & UTF8_NON_ASCII ? Kind.text : Kind.asciiText;
-  }
-
-  /** Delivers the assembled message; false when it has to wait. */
-  #deliverDue(last: boolean): boolean {
+  /** Delivers the message in pieces; false when it has to wait. */
+  #deliverDue(pieces: MessageInPieces, last: boolean): boolean {
     if (this.#blocked !== 0) return false;
-    const message = this.#message;
-    const assembly = this.#assembly;
-    this.#due = false;
-    message.read(this.#codec.memory, this.#dueAt);
-    message.pointElsewhere(this.#dueKind, assembly.buffer, assembly.length, assembly.length > LARGE_MESSAGE);
+    pieces.pointAt(this.#message);
     this.#handOver(last);
-    const taken = message.expire();
-    assembly.clear(!taken);
+    pieces.delivered(this.#message.expire());
     return true;
+  }
+
+  /** A compressed message in one frame is inflated when it is delivered. */
+  #deliverCompressed(opcode: number, start: number, length: number, last: boolean): void {
+    const pieces = this.#inPieces;
+    if (!pieces.inflate(opcode, start, start + length, this.#message, this.#receivedAt)) {
+      this.#checkPieces(pieces);
+    } else if (pieces.due) {
+      this.#deliverDue(pieces, last);
+    } else {
+      this.#handOver(last);
+      this.#message.expire();
+    }
   }
 
   /** The cursor points at a message. */
@@ -673,51 +562,5 @@ export class Receiver<Owner> {
     } catch (thrown) {
       rethrow(thrown);
     }
-  }
-
-  // ------------------------------------------------------------------------ compressed messages, RFC 7692 §6.2
-
-  /** A compressed message in one frame is inflated when it is delivered, and handed over where it was inflated. */
-  #deliverCompressed(opcode: number, start: number, length: number, last: boolean): void {
-    const inflater = this.#inflater!;
-    this.#assemblyOpcode = opcode;
-    if (!this.#checkInflated(inflater.inflate(start, start + length, this.#isTextToValidate))) return;
-    if (inflater.buffer === this.#codec.memory) {
-      this.#message.point(this.#inflatedKind, inflater.offset, inflater.length);
-      this.#handOver(last);
-      this.#message.expire();
-    } else {
-      this.#inflatedIsDue();
-      this.#deliverDue(last);
-    }
-  }
-
-  /** The pieces have been inflated as they came. What they make may have to wait, so it goes where it can. */
-  #compressedComplete(): void {
-    const inflater = this.#inflater!;
-    if (!this.#checkInflated(inflater.finish(this.#isTextToValidate))) return;
-    if (!this.#checkInflated(inflater.keep())) return;
-    this.#inflatedIsDue();
-  }
-
-  #inflatedIsDue(): void {
-    this.#due = true;
-    this.#dueAt = this.#receivedAt;
-    this.#dueKind = this.#inflatedKind;
-  }
-
-  get #isTextToValidate(): boolean {
-    return (this.#assemblyOpcode & OPCODE_MASK) === Opcode.text && this.#validates;
-  }
-
-  get #inflatedKind(): number {
-    const isText = (this.#assemblyOpcode & OPCODE_MASK) === Opcode.text;
-    return isText && !this.#validates ? Kind.text : this.#inflater!.kind;
-  }
-
-  #checkInflated(error: number): boolean {
-    if (error === InflateError.none) return true;
-    this.#fail(error === InflateError.noMemory ? noMemory(this.#assembly.length) : inflateError(error));
-    return false;
   }
 }

@@ -1,11 +1,13 @@
 /** The option perMessageDeflate from the request to the end: what is offered, what is held, and what is given back. */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
+import { constants, inflateRawSync } from 'node:zlib';
 import { sharedCodec } from '../../src/codec/codec.js';
 import { type ConnectOptions, connect, HandshakeError, UsageError } from '../../src/index.js';
 import { CONTENTS } from '../arbitraries/deflate.js';
-import { ended, link, until } from '../leases/link.js';
-import { accepting, type ScriptedServer, scriptedServer } from '../server/scripted-server.js';
+import { ended, link, TRANSPORTS, until } from '../leases/link.js';
+import { readFrames } from '../reference/frame-reader.js';
+import { accepting, type ScriptedServer, scriptedServer, turns } from '../server/scripted-server.js';
 import { GUARD } from './wire.js';
 
 const { windows, deflateBlocks } = sharedCodec();
@@ -176,4 +178,71 @@ describe('a window is held from the offer to the end, and then given back', () =
       await ended(connection);
     });
   });
+});
+
+describe('what is sent compressed', () => {
+  const OPTIONS = { perMessageDeflate: true, maxBufferedAmount: 300_000, highWaterMark: 20_000 };
+  const TAIL = Buffer.of(0, 0, 0xff, 0xff);
+
+  /** The data messages in what a client has sent, inflated by zlib with one window. */
+  function inflated(received: Buffer): string[] {
+    const { frames, error } = readFrames(received, { masked: true, rsv1: true });
+    assert.equal(error, undefined);
+    let history = Buffer.alloc(0);
+    return frames.map(({ firstByte, payload }) => {
+      if ((firstByte & 0x40) === 0) return payload.toString();
+      const dictionary = history.length > 0 ? { dictionary: history } : {};
+      const options = { finishFlush: constants.Z_SYNC_FLUSH, ...dictionary };
+      const data = inflateRawSync(Buffer.concat([payload, TAIL]), options);
+      history = Buffer.concat([history, data]).subarray(-32_768);
+      return data.toString();
+    });
+  }
+
+  for (const { over, tls } of TRANSPORTS) {
+    test(
+      `${over}: a peer that does not read: limits count compressed bytes, and what is refused leaves no trace`,
+      GUARD,
+      async (t) => {
+        const { connection, peer } = await link(t, tls, OPTIONS);
+        peer.pause();
+        const sent: string[] = [];
+        let drained = false;
+        connection.onDrain = () => {
+          drained = true;
+        };
+        const text = (i: number): string => `${i} ${CONTENTS.text(30_000, i % 7)}`;
+        let refused = 0;
+        let waited = false;
+        for (let i = 0; refused < 3; i++) {
+          assert.ok(i < 5_000, 'the kernel takes no more');
+          const before = connection.bufferedAmount;
+          try {
+            if (!connection.send(text(i))) waited = true;
+            sent.push(text(i));
+            assert.ok(connection.bufferedAmount - before < 20_000, 'compressed bytes are counted');
+          } catch (error) {
+            assert.ok(error instanceof UsageError && error.code === 'ERR_SEND_BUFFER_FULL', String(error));
+            assert.equal(connection.bufferedAmount, before, 'nothing was queued');
+            refused++;
+            // What still fits follows, and refers to what was sent before.
+            connection.send(`after ${i}`, { compress: true });
+            sent.push(`after ${i}`);
+          }
+          // Over TLS, bytes count as buffered until the next turn, even when the kernel has taken them.
+          if (i % 5 === 4) await turns(2);
+        }
+        assert.ok(waited, 'send() returned false');
+        peer.resume();
+        await connection.flushed();
+        assert.equal(connection.bufferedAmount, 0);
+        await until(() => drained);
+        connection.send('the last one');
+        sent.push('the last one');
+        await connection.flushed();
+        await until(() => peer.receivedLength >= connection.stats().bytesSent);
+        assert.deepEqual(inflated(peer.received), sent);
+      },
+    );
+  }
 });

@@ -3,10 +3,13 @@
  * arrives, the receiver tells what it tells of the plain ones; and what is wrong ends the connection, within bounds.
  */
 import assert from 'node:assert/strict';
+import { PerformanceObserver } from 'node:perf_hooks';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { constants, deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { Codec } from '../../src/codec/codec.js';
+import { READ_SIZE } from '../../src/codec/layout.js';
 import type { ProtocolError } from '../../src/errors.js';
 import { Receiver, type ReceiverEvents } from '../../src/protocol/receiver.js';
 import {
@@ -426,4 +429,62 @@ describe('RFC 6455 §10.4: maxMessageSize counts what has been inflated', () => 
     const grown = process.memoryUsage().arrayBuffers - before;
     assert.ok(grown < 4 * 2 ** 20, `${grown} bytes more`);
   });
+});
+
+describe('memory', () => {
+  for (const context of [TAKEOVER, NO_TAKEOVER]) {
+    const how = context.takeover ? 'with' : 'without';
+    test(`receiving compressed messages ${how} context takeover allocates nothing for each`, async () => {
+      const compressor = new Compressor(NO_TAKEOVER);
+      const frames = Array.from({ length: 300 }, (_, i) =>
+        compressedFrame(
+          compressor.compress(Buffer.from(QUOTE.replace('123', `${i}`).repeat(1 + (i % 9))), USUAL),
+        ),
+      );
+      const read = Buffer.concat(frames);
+      assert.ok(read.length < READ_SIZE, 'one read');
+      const inflation = { ...context, window: codec.windows.take() };
+      const result: Told = { messages: 0, errors: [] };
+      const receiver = new Receiver<Told>(
+        codec,
+        result,
+        EVENTS,
+        { maxMessageSize: 10_000 },
+        undefined,
+        inflation,
+      );
+      let sum = 0;
+      receiver.listen((message, owner) => {
+        owner.messages++;
+        sum += message.buffer[message.byteOffset + message.byteLength - 1];
+      });
+      const receive = (messages: number): void => {
+        const { scratch } = codec;
+        for (const until = result.messages + messages; result.messages < until; ) {
+          receiver.readTarget();
+          scratch.set(read);
+          receiver.received(read.length, 1);
+        }
+      };
+      receive(60_000);
+      let collections = 0;
+      const observer = new PerformanceObserver((list) => {
+        collections += list.getEntries().length;
+      });
+      await setImmediate();
+      observer.observe({ entryTypes: ['gc'] });
+      const before = process.memoryUsage().heapUsed;
+      receive(120_000);
+      const grown = process.memoryUsage().heapUsed - before;
+      // Collections are reported some turns after they happened.
+      for (let turn = 0; turn < 5; turn++) await setImmediate();
+      observer.disconnect();
+      receiver.stop();
+      assert.ok(sum > 0, 'read');
+      // The smallest object has 12 bytes: one for each message would be 1.4 MB, or have been collected.
+      assert.ok(grown < 1_000_000, `${grown} bytes`);
+      assert.ok(collections <= 1, `${collections} collections`);
+      assert.deepEqual(result.errors, []);
+    });
+  }
 });

@@ -10,7 +10,8 @@ import { constants, deflateRawSync } from 'node:zlib';
 import { Codec } from '../../src/codec/codec.js';
 import { InflateError, Inflater } from '../../src/codec/inflater.js';
 import { Assembly } from '../../src/protocol/assembly.js';
-import { LARGE_MESSAGE, Receiver, type ReceiverEvents } from '../../src/protocol/receiver.js';
+import { LARGE_MESSAGE } from '../../src/protocol/message-in-pieces.js';
+import { Receiver, type ReceiverEvents } from '../../src/protocol/receiver.js';
 import { cutUp, type Split, type WireStream } from '../arbitraries/wire.js';
 import { type Event, receive } from './receiver.js';
 
