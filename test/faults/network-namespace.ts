@@ -19,9 +19,11 @@ export interface Network {
   readonly server: string;
   /** Runs a TypeScript file on the other side, with an IPC channel. */
   spawn(file: string): ChildProcess;
-  /** From now on nothing arrives, in both directions, and nobody is told. */
-  blackHole(): void;
+  /** From now on nothing arrives, in both directions or in one, and nobody is told. */
+  blackHole(towards?: 'both' | 'server' | 'client'): void;
   heal(): void;
+  /** Bits a second from this side to the other; 0: as many as there are. */
+  limitRate(bits: number): void;
 }
 
 /** Nobody has this address: frames for it are lost on the cable. */
@@ -69,17 +71,45 @@ export function networkNamespace(t: TestContext): Network | undefined {
       t.after(() => child.kill('SIGKILL'));
       return child;
     },
-    blackHole() {
-      ip('neigh', 'replace', server, 'lladdr', NOBODY, 'nud', 'permanent', 'dev', near);
+    blackHole(towards = 'both') {
+      if (towards !== 'client')
+        ip('neigh', 'replace', server, 'lladdr', NOBODY, 'nud', 'permanent', 'dev', near);
+      if (towards === 'server') return;
       ip('-n', name, 'neigh', 'replace', client, 'lladdr', NOBODY, 'nud', 'permanent', 'dev', far);
     },
     heal() {
-      ip('neigh', 'del', server, 'dev', near);
-      ip('-n', name, 'neigh', 'del', client, 'dev', far);
+      forget('neigh', 'del', server, 'dev', near);
+      forget('-n', name, 'neigh', 'del', client, 'dev', far);
+    },
+    limitRate(bits) {
+      if (bits === 0) forget('qdisc', 'del', 'dev', near, 'root');
+      else
+        run(
+          'tc',
+          'qdisc',
+          'replace',
+          'dev',
+          near,
+          'root',
+          ...`tbf rate ${bits} burst 16kb latency 300ms`.split(' '),
+        );
     },
   };
 }
 
 function ip(...words: string[]): void {
-  execFileSync('ip', words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  run('ip', ...words);
+}
+
+/** Undoes what may never have been done. */
+function forget(...words: string[]): void {
+  try {
+    run(words[0] === 'qdisc' ? 'tc' : 'ip', ...words);
+  } catch {
+    // Then there is nothing to undo.
+  }
+}
+
+function run(command: string, ...words: string[]): void {
+  execFileSync(command, words, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
