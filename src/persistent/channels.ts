@@ -16,7 +16,6 @@ interface Queue {
 }
 
 export class Channels {
-  readonly #channelOf: ((message: Message) => string | undefined) | undefined;
   /** Reading must stop, or may go on. */
   readonly #onBlocked: (blocked: boolean) => void;
   readonly #queues = new Map<string, Set<Queue>>();
@@ -26,11 +25,7 @@ export class Channels {
   /** Set when no message will come any more. */
   ended: { error: HeartwireError | undefined } | undefined;
 
-  constructor(
-    channelOf: ((message: Message) => string | undefined) | undefined,
-    onBlocked: (blocked: boolean) => void,
-  ) {
-    this.#channelOf = channelOf;
+  constructor(onBlocked: (blocked: boolean) => void) {
     this.#onBlocked = onBlocked;
   }
 
@@ -40,11 +35,6 @@ export class Channels {
 
   get isBlocked(): boolean {
     return this.#full > 0;
-  }
-
-  /** The channel of a message, as the application tells it. */
-  of(message: Message): string | undefined {
-    return this.#channelOf?.(message);
   }
 
   /** Gives a copy to each who takes messages of `channel`. */

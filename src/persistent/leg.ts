@@ -126,10 +126,6 @@ export class Leg implements Attempt {
     );
   }
 
-  get phase(): LegPhase {
-    return this.#phase;
-  }
-
   /** Authenticated, and not over: messages may be sent. */
   get isOpen(): boolean {
     return (this.#phase === 'subscribing' || this.#phase === 'ready') && this.#isLive;

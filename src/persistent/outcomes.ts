@@ -39,10 +39,6 @@ export class Outcomes {
     return [...this.#written.keys()];
   }
 
-  has(key: string): boolean {
-    return this.#written.has(key);
-  }
-
   /** @throws UsageError `ERR_KEY_IN_USE`; HeartwireError `ERR_TOO_MANY_UNACKNOWLEDGED` */
   assertFree(key: string): void {
     if (this.#written.has(key)) {

@@ -69,7 +69,7 @@ export class PersistentConnection {
     this.#clock = options.clock ?? systemClock;
     this.#backoff = new Backoff(options.backoff ?? {}, options.random ?? Math.random);
     this.#outgoing = new Outgoing(this.#clock, options, this.#outgoingOwner());
-    this.#channels = new Channels(options.channelOf, () => this.#applyPause());
+    this.#channels = new Channels(() => this.#applyPause());
     this.#machine = new StateMachine((transition) => this.#events.emit('state', transition));
     const { promise, resolve } = deferred<PersistentEnd>();
     this.closed = promise;

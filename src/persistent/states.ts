@@ -63,11 +63,6 @@ export class StateMachine {
     return this.#current === 'closed';
   }
 
-  /** True while a connection is being worked on or with: from `connecting` to `ready`. */
-  get hasConnection(): boolean {
-    return WAYS[this.#current].includes('backing-off');
-  }
-
   /** Throws for a way that is not in the table: there is no such way, so the caller is wrong. */
   go(to: PersistentState, about: Omit<Transition, 'from' | 'to'>): void {
     const from = this.#current;

@@ -25,7 +25,8 @@ export class FakeClock implements Clock {
   /** Fires, in their order, what is due within `ms`; microtasks run after each. */
   async pass(ms: number): Promise<void> {
     const end = this.#now + ms;
-    for (;;) {
+    for (let fired = 0; ; fired++) {
+      if (fired > 10_000) throw new Error(`10 000 timers within ${ms} ms`);
       await Promise.resolve();
       const due = this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
       if (due === undefined) break;

@@ -14,7 +14,9 @@ import {
 } from '../../src/index.js';
 import { login } from '../exchange/client.js';
 import { startExchange } from '../exchange/exchange.js';
+import { encodeFrame } from '../reference/frame.js';
 import { leavesNothingOpen } from '../server/resources.js';
+import { scriptedServer } from '../server/scripted-server.js';
 import { fastClock } from './fake-clock.js';
 import { exchangeFor, feedTo, impatient, observe, until, way } from './feed.js';
 
@@ -646,6 +648,25 @@ describe('closing', () => {
       );
     });
   }
+
+  test('in onMessage, of what came with the response: the rest of it reaches nobody', async (t) => {
+    const text = (payload: string): Buffer => encodeFrame({ opcode: 1, payload: Buffer.from(payload) });
+    const server = await scriptedServer({ behindAnswer: Buffer.concat([text('a'), text('b'), text('c')]) });
+    t.after(() => server.close());
+    for (const end of ['close', 'reconnect'] as const) {
+      const seen: string[] = [];
+      const feed = new PersistentConnection(server.url, {
+        retry: (_, decision) => ({ ...decision, retry: false }),
+        onMessage(message) {
+          seen.push(message.text());
+          void feed[end]();
+        },
+      });
+      await feed.closed;
+      assert.deepEqual(seen, ['a'], end);
+    }
+    await (await server.peer(1)).closed;
+  });
 
   test('with the closing handshake, its code and reason; bad ones throw', async (t) => {
     const exchange = await exchangeFor(t);
