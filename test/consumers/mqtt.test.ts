@@ -1,0 +1,124 @@
+/** `mqtt`, with `aedes` as the broker: MQTT's bytes in binary messages, through `createWebSocketStream`. */
+import assert from 'node:assert/strict';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { Aedes } from 'aedes';
+import type * as Mqtt from 'mqtt';
+import { type ClientOptions, createWebSocketStream, WebSocketServer } from 'ws';
+import { loadWithSubject } from './in-place-of-ws.js';
+import { type Loopback, loopback, RETRY, until } from './loopback.js';
+import { StandardWebSocket, WebSocket } from './subject.js';
+
+async function broker(t: TestContext): Promise<Loopback> {
+  const brokers: Aedes[] = [];
+  t.after(() => Promise.all(brokers.map((aedes) => new Promise<void>((done) => aedes.close(done)))));
+  return loopback(t, async (http, show) => {
+    const sockets = new WebSocketServer({ server: http, handleProtocols: () => 'mqtt' });
+    const aedes = await Aedes.createBroker();
+    brokers.push(aedes);
+    sockets.on('connection', (socket, request) => {
+      show(socket);
+      const stream = createWebSocketStream(socket);
+      // A client that is lost is its test's concern.
+      stream.on('error', () => {});
+      aedes.handle(stream, request);
+    });
+  });
+}
+
+/** The messages of a client, each as soon as it is there. */
+function inbox(client: Mqtt.MqttClient): () => Promise<{ topic: string; payload: Buffer }> {
+  const messages: { topic: string; payload: Buffer }[] = [];
+  client.on('message', (topic, payload) => void messages.push({ topic, payload }));
+  return async () => {
+    await until(() => messages.length > 0, 'a message comes');
+    return messages.shift()!;
+  };
+}
+
+type Send = (data: Uint8Array<ArrayBuffer>) => void;
+
+const WAYS: { by: string; Subject: { prototype: { send: Send } }; options: Mqtt.IClientOptions }[] = [
+  { by: 'which asks for ws', Subject: WebSocket, options: {} },
+  {
+    by: 'given the class by createWebsocket',
+    Subject: WebSocket,
+    options: {
+      createWebsocket: (url, protocols, options) =>
+        new WebSocket(url, protocols, options.wsOptions as ClientOptions),
+    },
+  },
+  {
+    by: 'with the standard’s class as the global one',
+    Subject: StandardWebSocket,
+    options: { forceNativeWebSocket: true },
+  },
+];
+
+for (const { by, Subject, options } of WAYS) {
+  describe(`mqtt, ${by}`, { timeout: 20_000 }, () => {
+    // mqtt chooses its kind of stream once.
+    const { connectAsync } = loadWithSubject('mqtt') as typeof Mqtt;
+    const own = globalThis.WebSocket;
+    before(() => {
+      globalThis.WebSocket = StandardWebSocket;
+    });
+    after(() => {
+      globalThis.WebSocket = own;
+    });
+
+    test('messages of every quality of service, small and large, and a close', async (t) => {
+      const sent = t.mock.method(Subject.prototype, 'send');
+      const server = await broker(t);
+      const client = await connectAsync(server.url, { ...options, clientId: 'talker' });
+      await client.subscribeAsync('books/#', { qos: 2 });
+      const next = inbox(client);
+      for (const qos of [0, 1, 2] as const) {
+        for (const size of [0, 1, 126, 70_000, 1_000_000]) {
+          const payload = Buffer.alloc(size, `${qos}é水`);
+          const [{ topic, payload: received }] = await Promise.all([
+            next(),
+            client.publishAsync(`books/${qos}/${size}`, payload, { qos }),
+          ]);
+          assert.equal(topic, `books/${qos}/${size}`);
+          assert.ok(payload.equals(received), `the ${size} bytes that were published with QoS ${qos}`);
+        }
+      }
+      // Many packets in one read, and packets which end within a message.
+      const count = 2_000;
+      for (let i = 0; i < count; i++) client.publish('books/many', `${i}`, { qos: 0 });
+      for (let i = 0; i < count; i++) assert.equal(`${(await next()).payload}`, `${i}`);
+
+      const closed = server.closed();
+      await client.endAsync();
+      await closed;
+      assert.equal(client.connected, false);
+      assert.ok(sent.mock.callCount() > 0, 'it was the class that sent');
+    });
+
+    test('subscriptions and what was published meanwhile survive a restart of the broker', async (t) => {
+      const server = await broker(t);
+      const client = await connectAsync(server.url, {
+        ...options,
+        reconnectPeriod: RETRY,
+        clientId: 'stayer',
+      });
+      client.on('error', () => {});
+      await client.subscribeAsync('books/btc', { qos: 1 });
+      const next = inbox(client);
+      await client.publishAsync('books/btc', 'before', { qos: 1 });
+      assert.equal(`${(await next()).payload}`, 'before');
+
+      const lost = new Promise<void>((resolve) => client.once('offline', resolve));
+      const restarted = server.restart();
+      await lost;
+      const published = client.publishAsync('books/btc', 'meanwhile', { qos: 1 });
+      await restarted;
+      await published;
+      await client.publishAsync('books/btc', 'after', { qos: 1 });
+      const received = [`${(await next()).payload}`];
+      while (received.at(-1) !== 'after') received.push(`${(await next()).payload}`);
+      assert.ok(received.includes('after'), 'the subscription is there again');
+      await client.endAsync();
+    });
+  });
+}
