@@ -48,7 +48,7 @@ async function first<Data>(client: Client, query: string): Promise<Data> {
 }
 
 for (const { ways, WebSocket } of BOTH) {
-  describe(`graphql-ws, in ${ways} ways`, { timeout: 20_000 }, () => {
+  describe(`graphql-ws, in ${ways}`, { timeout: 20_000 }, () => {
     test('queries at the same time, a subscription to its end, and a close', async (t) => {
       const server = await exchange(t);
       const client = createClient({ url: server.url, webSocketImpl: WebSocket, lazy: false });

@@ -1,12 +1,12 @@
 /** `mqtt`, with `aedes` as the broker: MQTT's bytes in binary messages, through `createWebSocketStream`. */
 import assert from 'node:assert/strict';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { Aedes } from 'aedes';
 import type * as Mqtt from 'mqtt';
 import { type ClientOptions, createWebSocketStream, WebSocketServer } from 'ws';
 import { loadWithSubject } from './in-place-of-ws.js';
 import { type Loopback, loopback, RETRY, until } from './loopback.js';
-import { StandardWebSocket, WebSocket } from './subject.js';
+import { makeGlobal, StandardWebSocket, WebSocket } from './subject.js';
 
 async function broker(t: TestContext): Promise<Loopback> {
   const brokers: Aedes[] = [];
@@ -58,22 +58,16 @@ for (const { by, Subject, options } of WAYS) {
   describe(`mqtt, ${by}`, { timeout: 20_000 }, () => {
     // mqtt chooses its kind of stream once.
     const { connectAsync } = loadWithSubject('mqtt') as typeof Mqtt;
-    const own = globalThis.WebSocket;
-    before(() => {
-      globalThis.WebSocket = StandardWebSocket;
-    });
-    after(() => {
-      globalThis.WebSocket = own;
-    });
 
     test('messages of every quality of service, small and large, and a close', async (t) => {
+      makeGlobal(t);
       const sent = t.mock.method(Subject.prototype, 'send');
       const server = await broker(t);
       const client = await connectAsync(server.url, { ...options, clientId: 'talker' });
       await client.subscribeAsync('books/#', { qos: 2 });
       const next = inbox(client);
       for (const qos of [0, 1, 2] as const) {
-        for (const size of [0, 1, 126, 70_000, 1_000_000]) {
+        for (const size of [0, 126, 300_000]) {
           const payload = Buffer.alloc(size, `${qos}é水`);
           const [{ topic, payload: received }] = await Promise.all([
             next(),
@@ -84,7 +78,7 @@ for (const { by, Subject, options } of WAYS) {
         }
       }
       // Many packets in one read, and packets which end within a message.
-      const count = 2_000;
+      const count = 300;
       for (let i = 0; i < count; i++) client.publish('books/many', `${i}`, { qos: 0 });
       for (let i = 0; i < count; i++) assert.equal(`${(await next()).payload}`, `${i}`);
 
@@ -96,6 +90,7 @@ for (const { by, Subject, options } of WAYS) {
     });
 
     test('subscriptions and what was published meanwhile survive a restart of the broker', async (t) => {
+      makeGlobal(t);
       const server = await broker(t);
       const client = await connectAsync(server.url, {
         ...options,

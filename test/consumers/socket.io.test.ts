@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { EventEmitter as Emitter } from 'node:events';
 import type { Server as HttpServer } from 'node:http';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { attach, type Socket as EngineSocket } from 'engine.io';
 import type * as EngineClient from 'engine.io-client';
 import { Server } from 'socket.io';
@@ -156,14 +156,6 @@ describe('socket.io-client', { timeout: 20_000 }, () => {
 });
 
 describe('engine.io-client', { timeout: 20_000 }, () => {
-  const own = globalThis.WebSocket;
-  before(() => {
-    globalThis.WebSocket = StandardWebSocket;
-  });
-  after(() => {
-    globalThis.WebSocket = own;
-  });
-
   const { Socket, NodeWebSocket, WebSocket: BrowserWebSocket } = engine();
   const TRANSPORTS = [
     { of: 'the class of ws', transport: NodeWebSocket, Subject: WebSocket },

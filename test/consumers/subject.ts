@@ -1,5 +1,6 @@
 /** The class that every consumer is given: in `ws`'s ways, and in the standard's. */
 import { createRequire } from 'node:module';
+import type { TestContext } from 'node:test';
 import { WebSocket as UndiciWebSocket } from 'undici';
 import type { WebSocket as WsWebSocket } from 'ws';
 
@@ -17,6 +18,21 @@ export const StandardWebSocket = subject.StandardWebSocket as typeof globalThis.
 
 /** For the consumers that use no more than the standard has. */
 export const BOTH = [
-  { ways: "ws's", WebSocket: WebSocket as unknown as typeof globalThis.WebSocket },
-  { ways: "the standard's", WebSocket: StandardWebSocket },
+  { ways: "ws's ways", WebSocket: WebSocket as unknown as typeof globalThis.WebSocket },
+  { ways: "the standard's ways", WebSocket: StandardWebSocket },
 ];
+
+/** And for those that take the global class when they are given none. */
+export const GIVEN_OR_GLOBAL = [
+  ...BOTH,
+  { ways: "the standard's ways, as the global class", WebSocket: undefined },
+];
+
+/** Puts the standard's class in the place of the global one, for as long as the test takes. */
+export function makeGlobal(t: TestContext): void {
+  const own = globalThis.WebSocket;
+  globalThis.WebSocket = StandardWebSocket;
+  t.after(() => {
+    globalThis.WebSocket = own;
+  });
+}
