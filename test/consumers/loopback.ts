@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { certificate } from '../server/certificate.js';
 
 /** Long enough for a client that tries every `RETRY` ms to be refused. */
 const ABSENCE = 120;
@@ -19,8 +21,10 @@ interface Closing {
 export interface Loopback {
   /** `127.0.0.1:port` */
   readonly host: string;
-  /** `ws://127.0.0.1:port` */
+  /** `ws://127.0.0.1:port`, or `wss:` */
   readonly url: string;
+  /** For clients: trust in this server's certificate. */
+  readonly tls: { ca: string } | undefined;
   /** The code with which the next connection to be closed is closed, as the server sees it. */
   closed(): Promise<number>;
   /** Loses every connection without a word, refuses new ones for a while and comes back without a memory. */
@@ -33,13 +37,14 @@ export interface Loopback {
 export async function loopback(
   t: TestContext,
   serve: (http: Server, show: (socket: Closing) => void) => void | Promise<void>,
+  { tls = false } = {},
 ): Promise<Loopback> {
   const closes = new EventEmitter();
   let http: Server;
   let sockets: Set<Socket>;
 
   async function start(port: number): Promise<number> {
-    http = createServer();
+    http = tls ? createTlsServer(certificate()) : createServer();
     sockets = new Set();
     http.on('connection', (socket) => {
       sockets.add(socket);
@@ -61,7 +66,8 @@ export async function loopback(
   t.after(stop);
   return {
     host: `127.0.0.1:${port}`,
-    url: `ws://127.0.0.1:${port}`,
+    url: `${tls ? 'wss' : 'ws'}://127.0.0.1:${port}`,
+    tls: tls ? { ca: certificate().cert } : undefined,
     closed: async () => (await once(closes, 'close'))[0],
     async restart() {
       await stop();
