@@ -75,6 +75,7 @@ for (const { by, Subject, given } of WAYS) {
     test('requests at the same time, new blocks, and a close', async (t) => {
       const server = await node(t);
       const provider = new WebSocketProvider(given(server.url), MAINNET, { staticNetwork: MAINNET });
+      t.after(() => provider.destroy());
       assert.ok(provider.websocket instanceof Subject, 'the socket is of the class');
       const address = `0x${'1'.repeat(40)}`;
       const [number, balance, short, long] = await Promise.all([
@@ -115,6 +116,10 @@ for (const { by, Subject, given } of WAYS) {
         };
         socket.addEventListener('open', () => reconnected());
       };
+      t.after(() => {
+        isOver = true;
+        return provider.destroy();
+      });
       connect();
       assert.equal(await provider!.getBlockNumber(), 100);
       const open = new Promise<void>((resolve) => {
@@ -124,8 +129,6 @@ for (const { by, Subject, given } of WAYS) {
       await server.restart();
       await open;
       assert.equal(await provider!.getBlockNumber(), 101);
-      isOver = true;
-      await provider!.destroy();
     });
   });
 }

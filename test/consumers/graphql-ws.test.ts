@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter, on } from 'node:events';
 import { describe, type TestContext, test } from 'node:test';
 import { buildSchema } from 'graphql';
-import { type Client, createClient } from 'graphql-ws';
+import { type Client, type ClientOptions, createClient } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
 import { type Loopback, loopback, RETRY } from './loopback.js';
@@ -42,6 +42,13 @@ async function exchange(t: TestContext): Promise<Exchange> {
   return { ...server, trades };
 }
 
+/** A client that ends with its test, however that ends. */
+function dial(t: TestContext, options: ClientOptions): Client {
+  const client = createClient(options);
+  t.after(() => client.dispose());
+  return client;
+}
+
 async function first<Data>(client: Client, query: string): Promise<Data> {
   for await (const { data } of client.iterate<Data>({ query })) return data!;
   throw new Error('no result');
@@ -51,7 +58,7 @@ for (const { ways, WebSocket } of BOTH) {
   describe(`graphql-ws, in ${ways}`, { timeout: 20_000 }, () => {
     test('queries at the same time, a subscription to its end, and a close', async (t) => {
       const server = await exchange(t);
-      const client = createClient({ url: server.url, webSocketImpl: WebSocket, lazy: false });
+      const client = dial(t, { url: server.url, webSocketImpl: WebSocket, lazy: false });
       const long = 'aé水🐟'.repeat(20_000);
       const answers = await Promise.all(
         ['left', '水🐟', long].map((text) =>
@@ -77,7 +84,7 @@ for (const { ways, WebSocket } of BOTH) {
 
     test('a subscription goes on after a restart of the server', async (t) => {
       const server = await exchange(t);
-      const client = createClient({
+      const client = dial(t, {
         url: server.url,
         webSocketImpl: WebSocket,
         retryAttempts: 50,
@@ -98,7 +105,6 @@ for (const { ways, WebSocket } of BOTH) {
       server.trades.emit('BTC', 2.5);
       assert.deepEqual((await afterwards).value.data, { trades: 2.5 });
       await prices.return?.();
-      await client.dispose();
     });
 
     test('a server that closes with a code of the protocol’s is understood: the client is told why', async (t) => {
@@ -106,9 +112,8 @@ for (const { ways, WebSocket } of BOTH) {
         const sockets = new WebSocketServer({ server: http });
         useServer({ schema, onConnect: () => false }, sockets);
       });
-      const client = createClient({ url: server.url, webSocketImpl: WebSocket, retryAttempts: 0 });
+      const client = dial(t, { url: server.url, webSocketImpl: WebSocket, retryAttempts: 0 });
       await assert.rejects(first(client, '{ reversed(text: "") }'), { code: 4403, reason: 'Forbidden' });
-      await client.dispose();
     });
   });
 }

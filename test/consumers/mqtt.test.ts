@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { Aedes } from 'aedes';
 import type * as Mqtt from 'mqtt';
-import { type ClientOptions, createWebSocketStream, WebSocketServer } from 'ws';
+import { createWebSocketStream, WebSocketServer } from 'ws';
 import { loadWithSubject } from './in-place-of-ws.js';
 import { type Loopback, loopback, RETRY, until } from './loopback.js';
 import { makeGlobal, StandardWebSocket, WebSocket } from './subject.js';
@@ -44,7 +44,7 @@ const WAYS: { by: string; Subject: { prototype: { send: Send } }; options: Mqtt.
     Subject: WebSocket,
     options: {
       createWebsocket: (url, protocols, options) =>
-        new WebSocket(url, protocols, options.wsOptions as ClientOptions),
+        new WebSocket(url, protocols, options.wsOptions as object),
     },
   },
   {
@@ -64,6 +64,7 @@ for (const { by, Subject, options } of WAYS) {
       const sent = t.mock.method(Subject.prototype, 'send');
       const server = await broker(t);
       const client = await connectAsync(server.url, { ...options, clientId: 'talker' });
+      t.after(() => void client.end(true));
       await client.subscribeAsync('books/#', { qos: 2 });
       const next = inbox(client);
       for (const qos of [0, 1, 2] as const) {
@@ -97,6 +98,7 @@ for (const { by, Subject, options } of WAYS) {
         reconnectPeriod: RETRY,
         clientId: 'stayer',
       });
+      t.after(() => void client.end(true));
       client.on('error', () => {});
       await client.subscribeAsync('books/btc', { qos: 1 });
       const next = inbox(client);
@@ -113,7 +115,6 @@ for (const { by, Subject, options } of WAYS) {
       const received = [`${(await next()).payload}`];
       while (received.at(-1) !== 'after') received.push(`${(await next()).payload}`);
       assert.ok(received.includes('after'), 'the subscription is there again');
-      await client.endAsync();
     });
   });
 }

@@ -75,6 +75,7 @@ for (const { name, path, connect } of KINDS) {
       function join(t: TestContext, server: Loopback): { socket: Reconnecting; received: unknown[] } {
         if (WebSocket === undefined) makeGlobal(t);
         const socket = connect(server, WebSocket);
+        t.after(() => socket.close());
         const received: unknown[] = [];
         socket.onmessage = ({ data }: { data: unknown }) => void received.push(data);
         return { socket, received };
@@ -111,7 +112,6 @@ for (const { name, path, connect } of KINDS) {
         await until(() => received.length === 3, 'the message is back');
         assert.deepEqual(received, [path, path, 'meanwhile']);
         assert.ok(errors > 0, 'to be refused is an error');
-        socket.close();
       });
 
       test('a close of the server’s is told with its code and reason, and it comes back', async (t) => {
@@ -122,7 +122,6 @@ for (const { name, path, connect } of KINDS) {
         socket.send('leave');
         await until(() => received.length === 2, 'it is there again');
         assert.deepEqual(told, [[4001, 'as asked', true]]);
-        socket.close();
       });
     });
   }

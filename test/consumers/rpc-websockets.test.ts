@@ -42,6 +42,7 @@ describe('rpc-websockets', { timeout: 20_000 }, () => {
   test('calls, notifications, errors, events, and a close', async (t) => {
     const server = await service(t);
     const client = new Client(server.url, { reconnect: false });
+    t.after(() => client.close());
     await event(client, 'open');
     const { socket } = client as unknown as { socket: unknown };
     assert.ok(socket instanceof WebSocket, 'the socket is of the class');
@@ -74,6 +75,10 @@ describe('rpc-websockets', { timeout: 20_000 }, () => {
   test('reconnects after a restart of the server', async (t) => {
     const server = await service(t);
     const client = new Client(server.url, { reconnect_interval: RETRY, max_reconnects: 0 });
+    t.after(() => {
+      client.setAutoReconnect(false);
+      client.close();
+    });
     client.on('error', () => {});
     await event(client, 'open');
     assert.equal(await client.call('sum', [1]), 1);
@@ -82,7 +87,5 @@ describe('rpc-websockets', { timeout: 20_000 }, () => {
     assert.deepEqual(await lost, [1006, '']);
     await open;
     assert.equal(await client.call('sum', [2, 3]), 5);
-    client.setAutoReconnect(false);
-    client.close();
   });
 });

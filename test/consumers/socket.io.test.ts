@@ -12,7 +12,7 @@ import { type Loopback, loopback, RETRY, until } from './loopback.js';
 import { StandardWebSocket, WebSocket } from './subject.js';
 
 const { io } = loadWithSubject('socket.io-client', 'engine.io-client') as typeof Client;
-const engineOptions: Partial<Client.SocketOptions & Client.ManagerOptions> = {
+const engineOptions = {
   reconnectionDelay: RETRY,
   reconnectionDelayMax: RETRY,
   forceNew: true,
@@ -43,6 +43,17 @@ function chat(t: TestContext, options: object = {}): Promise<Loopback> {
   });
 }
 
+/** A client that ends with its test, however that ends. */
+function dial(
+  t: TestContext,
+  { url }: Loopback,
+  options: object = { transports: ['websocket'] },
+): Client.Socket {
+  const client = io(url.replace('ws:', 'http:'), { ...engineOptions, ...options });
+  t.after(() => client.disconnect());
+  return client;
+}
+
 /** The server's WebSocket; polling has none. */
 function webSocketOf(socket: EngineSocket): Emitter {
   return (socket.transport as unknown as { socket: Emitter }).socket;
@@ -56,8 +67,7 @@ function socketOf(client: Client.Socket): unknown {
 describe('socket.io-client', { timeout: 20_000 }, () => {
   test('headers, acknowledgements, binary attachments, rooms, and a close', async (t) => {
     const server = await chat(t);
-    const client = io(server.url, {
-      ...engineOptions,
+    const client = dial(t, server, {
       transports: ['websocket'],
       extraHeaders: { 'X-Name': 'Ada' },
       auth: { token: 'secret' },
@@ -90,7 +100,7 @@ describe('socket.io-client', { timeout: 20_000 }, () => {
 
   test('messages in a flood come in order, their attachments with them', async (t) => {
     const server = await chat(t);
-    const client = io(server.url, { ...engineOptions, transports: ['websocket'] });
+    const client = dial(t, server);
     const drops: number[] = [];
     client.on('drop', (i: number, bytes: Buffer) => {
       assert.ok(bytes.equals(Buffer.alloc(i % 300, i)), `the attachment of drop ${i}`);
@@ -102,13 +112,11 @@ describe('socket.io-client', { timeout: 20_000 }, () => {
       drops,
       Array.from({ length: 3_000 }, (_, i) => i),
     );
-    client.disconnect();
   });
 
   test('permessage-deflate with a threshold', async (t) => {
     const server = await chat(t, { perMessageDeflate: { threshold: 64 }, maxHttpBufferSize: 4e6 });
-    const client = io(server.url, {
-      ...engineOptions,
+    const client = dial(t, server, {
       transports: ['websocket'],
       perMessageDeflate: { threshold: 64 },
     });
@@ -117,22 +125,20 @@ describe('socket.io-client', { timeout: 20_000 }, () => {
       assert.equal(await client.emitWithAck('echo', text), text);
     }
     assert.match((socketOf(client) as WebSocket).extensions, /permessage-deflate/);
-    client.disconnect();
   });
 
   test('starts with polling and moves to the WebSocket', async (t) => {
     const server = await chat(t);
-    const client = io(server.url.replace('ws:', 'http:'), { ...engineOptions });
+    const client = dial(t, server, {});
     await new Promise<void>((resolve) => client.on('connect', resolve));
     await until(() => client.io.engine.transport.name === 'websocket', 'the transport is changed');
     assert.equal(await client.emitWithAck('echo', 'after'), 'after');
     assert.ok(socketOf(client) instanceof WebSocket, 'the socket is of the class');
-    client.disconnect();
   });
 
   test('reconnects after a restart of the server, and sends what was emitted meanwhile', async (t) => {
     const server = await chat(t);
-    const client = io(server.url, { ...engineOptions, transports: ['websocket'] });
+    const client = dial(t, server);
     await new Promise<void>((resolve) => client.on('connect', resolve));
     const first = client.id;
     const lost = new Promise((resolve) => client.on('disconnect', resolve));
@@ -142,12 +148,11 @@ describe('socket.io-client', { timeout: 20_000 }, () => {
     await restarted;
     assert.notEqual(client.id, first, 'it is another session');
     assert.equal(await client.emitWithAck('echo', 'after'), 'after');
-    client.disconnect();
   });
 
   test('the server’s disconnect is told apart from a loss', async (t) => {
     const server = await chat(t);
-    const client = io(server.url, { ...engineOptions, transports: ['websocket'] });
+    const client = dial(t, server);
     const left = new Promise((resolve) => client.on('disconnect', resolve));
     client.emit('leave');
     assert.equal(await left, 'io server disconnect');
@@ -172,6 +177,7 @@ describe('engine.io-client', { timeout: 20_000 }, () => {
         });
       });
       const client = new Socket(server.url, { transports: [transport] as never });
+      t.after(() => client.close());
       const received: unknown[] = [];
       client.on('message', (data: unknown) => received.push(data));
       await new Promise<void>((resolve) => client.on('open', resolve));

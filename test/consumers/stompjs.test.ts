@@ -71,6 +71,7 @@ for (const { ways, configure } of GIVEN) {
         ...config,
         onConnect: () => client.subscribe('/books', ({ body }) => void received.push(body)),
       });
+      t.after(() => client.deactivate({ force: true }));
       client.activate();
       await until(() => client.connected, 'it is connected');
       return { client, received };
@@ -103,7 +104,6 @@ for (const { ways, configure } of GIVEN) {
       client.publish({ destination: '/books', body: 'after' });
       await until(() => received.length === 1, 'the message is there');
       assert.deepEqual(received, ['after']);
-      await client.deactivate();
     });
   });
 }

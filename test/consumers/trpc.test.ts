@@ -68,6 +68,7 @@ for (const { ways, WebSocket } of GIVEN_OR_GLOBAL) {
         retryDelayMs: () => RETRY,
         keepAlive: { enabled: true, intervalMs: 50, pongTimeoutMs: 2_000 },
       });
+      t.after(() => socket.close());
       return { socket, client: createTRPCClient<typeof router>({ links: [wsLink({ client: socket })] }) };
     }
 
@@ -91,7 +92,7 @@ for (const { ways, WebSocket } of GIVEN_OR_GLOBAL) {
 
     test('a subscription goes on after a restart of the server, where it was', async (t) => {
       const server = await service(t);
-      const { socket, client } = connect(t, server);
+      const { client } = connect(t, server);
       const prices: number[] = [];
       const failed: unknown[] = [];
       const subscription = client.trades.subscribe(
@@ -107,7 +108,6 @@ for (const { ways, WebSocket } of GIVEN_OR_GLOBAL) {
       await until(() => prices.length === 3, 'the other trades are there');
       assert.deepEqual([prices, failed], [[1.5, 2.5, 3.5], []]);
       subscription.unsubscribe();
-      await socket.close();
     });
   });
 }
