@@ -1,5 +1,6 @@
 /** `mqtt`, with `aedes` as the broker: MQTT's bytes in binary messages, through `createWebSocketStream`. */
 import assert from 'node:assert/strict';
+import type { Duplex } from 'node:stream';
 import { describe, type TestContext, test } from 'node:test';
 import { Aedes } from 'aedes';
 import type * as Mqtt from 'mqtt';
@@ -17,12 +18,24 @@ async function broker(t: TestContext): Promise<Loopback> {
     brokers.push(aedes);
     sockets.on('connection', (socket, request) => {
       show(socket);
-      const stream = createWebSocketStream(socket);
+      const stream = readingAll(createWebSocketStream(socket));
       // A client that is lost is its test's concern.
       stream.on('error', () => {});
       aedes.handle(stream, request);
     });
   });
+}
+
+/** aedes reads once each time that there is something to be read; since Node 26 a read gives one chunk of it. */
+function readingAll(stream: Duplex): Duplex {
+  const read = stream.read.bind(stream);
+  stream.read = (size) => {
+    if (size === 0) return read(0);
+    const chunks: Buffer[] = [];
+    for (let chunk = read(size); chunk !== null; chunk = read(size)) chunks.push(chunk);
+    return chunks.length === 0 ? null : Buffer.concat(chunks);
+  };
+  return stream;
 }
 
 /** The messages of a client, each as soon as it is there. */
