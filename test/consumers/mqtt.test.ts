@@ -1,5 +1,7 @@
 /** `mqtt`, with `aedes` as the broker: MQTT's bytes in binary messages, through `createWebSocketStream`. */
 import assert from 'node:assert/strict';
+import type { EventEmitter } from 'node:events';
+import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { describe, type TestContext, test } from 'node:test';
 import { Aedes } from 'aedes';
@@ -9,11 +11,18 @@ import { loadWithSubject } from './in-place-of-ws.js';
 import { type Loopback, loopback, RETRY, until } from './loopback.js';
 import { makeGlobal, StandardWebSocket, WebSocket } from './subject.js';
 
-async function broker(t: TestContext): Promise<Loopback> {
+/**
+ * @param refusals so many connections are refused before one is accepted
+ */
+async function broker(t: TestContext, { tls = false, refusals = 0 } = {}): Promise<Loopback> {
   const brokers: Aedes[] = [];
   t.after(() => Promise.all(brokers.map((aedes) => new Promise<void>((done) => aedes.close(done)))));
-  return loopback(t, async (http, show) => {
-    const sockets = new WebSocketServer({ server: http, handleProtocols: () => 'mqtt' });
+  const serve = async (http: Server, show: (socket: EventEmitter) => void): Promise<void> => {
+    const sockets = new WebSocketServer({
+      server: http,
+      handleProtocols: () => 'mqtt',
+      verifyClient: (_info, answer) => answer(refusals-- <= 0, 401),
+    });
     const aedes = await Aedes.createBroker();
     brokers.push(aedes);
     sockets.on('connection', (socket, request) => {
@@ -23,7 +32,8 @@ async function broker(t: TestContext): Promise<Loopback> {
       stream.on('error', () => {});
       aedes.handle(stream, request);
     });
-  });
+  };
+  return loopback(t, serve, { tls });
 }
 
 /** aedes reads once each time that there is something to be read; since Node 26 a read gives one chunk of it. */
@@ -131,3 +141,41 @@ for (const { by, Subject, options } of WAYS) {
     });
   });
 }
+
+describe('mqtt, which asks for ws', { timeout: 20_000 }, () => {
+  const { connect, connectAsync } = loadWithSubject('mqtt') as typeof Mqtt;
+
+  test('over TLS, with a certificate authority of its own', async (t) => {
+    const server = await broker(t, { tls: true });
+    const client = await connectAsync(server.url, { ...server.tls });
+    t.after(() => void client.end(true));
+    await client.subscribeAsync('books');
+    const next = inbox(client);
+    await client.publishAsync('books', 'in secret');
+    assert.equal(`${(await next()).payload}`, 'in secret');
+
+    const untrusting = connect(server.url, { reconnectPeriod: 0 });
+    t.after(() => void untrusting.end(true));
+    const error = await new Promise<Error>((resolve) => untrusting.on('error', resolve));
+    assert.equal((error as NodeJS.ErrnoException).code, 'DEPTH_ZERO_SELF_SIGNED_CERT');
+  });
+
+  test('a broker that refuses is tried again until it accepts', async (t) => {
+    const server = await broker(t, { refusals: 2 });
+    const client = connect(server.url, { reconnectPeriod: RETRY });
+    t.after(() => void client.end(true));
+    let refusals = 0;
+    client.on('close', () => refusals++);
+    client.on('error', () => {});
+    await new Promise<void>((resolve) => client.on('connect', () => resolve()));
+    assert.equal(refusals, 2);
+  });
+
+  test('an end by force loses the connection', async (t) => {
+    const server = await broker(t);
+    const client = await connectAsync(server.url, { reconnectPeriod: 0 });
+    const closed = server.closed();
+    await client.endAsync(true);
+    assert.equal(await closed, 1006);
+  });
+});

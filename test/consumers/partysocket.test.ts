@@ -5,7 +5,20 @@ import { PartySocket, WebSocket as PartyWebSocket } from 'partysocket';
 import ReconnectingWebSocket from 'reconnecting-websocket';
 import { WebSocketServer } from 'ws';
 import { type Loopback, loopback, RETRY, until } from './loopback.js';
-import { GIVEN_OR_GLOBAL, makeGlobal } from './subject.js';
+import { BOTH, GIVEN_OR_GLOBAL, makeGlobal } from './subject.js';
+
+/**
+ * A server that answers the first connection never, and the others at once.
+ */
+function sleepyRoom(t: TestContext): Promise<Loopback> {
+  let connections = 0;
+  return loopback(t, (http) => {
+    const sockets = new WebSocketServer({ noServer: true });
+    http.on('upgrade', (request, socket, head) => {
+      if (connections++ > 0) sockets.handleUpgrade(request, socket, head, (awake) => awake.send('awake'));
+    });
+  });
+}
 
 /** A room: says where one is, sends everything back, and closes when it is asked. */
 function room(t: TestContext): Promise<Loopback> {
@@ -40,7 +53,12 @@ const Reconnecting = ReconnectingWebSocket as unknown as new (
   options: object,
 ) => Reconnecting;
 
-const timing = { minReconnectionDelay: RETRY, maxReconnectionDelay: RETRY, minUptime: 1 };
+const timing = {
+  minReconnectionDelay: RETRY,
+  maxReconnectionDelay: RETRY,
+  minUptime: 1,
+  connectionTimeout: 400,
+};
 
 interface Kind {
   name: string;
@@ -112,6 +130,29 @@ for (const { name, path, connect } of KINDS) {
         await until(() => received.length === 3, 'the message is back');
         assert.deepEqual(received, [path, path, 'meanwhile']);
         assert.ok(errors > 0, 'to be refused is an error');
+      });
+
+      // Of a handshake that ws gives up it emits an error, which reconnecting-websocket no longer listens for.
+      const throws = name === 'reconnecting-websocket' && WebSocket === BOTH[0].WebSocket;
+      if (!throws)
+        test('an opening handshake that takes too long is given up, and tried again', async (t) => {
+          const server = await sleepyRoom(t);
+          const { socket, received } = join(t, server);
+          let errors = 0;
+          socket.onerror = () => void errors++;
+          await until(() => received.length === 1, 'it is open');
+          assert.ok(errors > 0, 'to give up is an error');
+        });
+
+      test('closed while connecting, it stays closed', async (t) => {
+        const server = await sleepyRoom(t);
+        const { socket, received } = join(t, server);
+        socket.onerror = () => {};
+        await new Promise((resolve) => setTimeout(resolve, RETRY));
+        socket.close();
+        await new Promise((resolve) => setTimeout(resolve, 3 * RETRY));
+        assert.ok(socket.readyState >= 2, 'it is closing or closed');
+        assert.deepEqual(received, []);
       });
 
       test('a close of the server’s is told with its code and reason, and it comes back', async (t) => {

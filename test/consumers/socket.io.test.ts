@@ -19,8 +19,8 @@ const engineOptions = {
 };
 
 /** Answers, counts, and speaks first. */
-function chat(t: TestContext, options: object = {}): Promise<Loopback> {
-  return loopback(t, (http: HttpServer, show) => {
+function chat(t: TestContext, options: object = {}, tls = false): Promise<Loopback> {
+  const serve = (http: HttpServer, show: (socket: Emitter) => void): void => {
     const server = new Server(http, options);
     server.engine.on('connection', (socket: EngineSocket) => {
       if (socket.transport.name === 'websocket') show(webSocketOf(socket));
@@ -40,7 +40,8 @@ function chat(t: TestContext, options: object = {}): Promise<Loopback> {
       });
       socket.on('leave', () => socket.disconnect(true));
     });
-  });
+  };
+  return loopback(t, serve, { tls });
 }
 
 /** A client that ends with its test, however that ends. */
@@ -49,7 +50,7 @@ function dial(
   { url }: Loopback,
   options: object = { transports: ['websocket'] },
 ): Client.Socket {
-  const client = io(url.replace('ws:', 'http:'), { ...engineOptions, ...options });
+  const client = io(url.replace('ws', 'http'), { ...engineOptions, ...options });
   t.after(() => client.disconnect());
   return client;
 }
@@ -125,6 +126,15 @@ describe('socket.io-client', { timeout: 20_000 }, () => {
       assert.equal(await client.emitWithAck('echo', text), text);
     }
     assert.match((socketOf(client) as WebSocket).extensions, /permessage-deflate/);
+  });
+
+  test('over TLS, with a certificate authority of its own, its socket unreferenced', async (t) => {
+    const server = await chat(t, {}, true);
+    const client = dial(t, server, { transports: ['websocket'], autoUnref: true, ...server.tls });
+    assert.equal(await client.emitWithAck('echo', 'in secret'), 'in secret');
+    const untrusting = dial(t, server);
+    const failed = await new Promise<Error>((resolve) => untrusting.on('connect_error', resolve));
+    assert.equal(failed.message, 'websocket error');
   });
 
   test('starts with polling and moves to the WebSocket', async (t) => {

@@ -9,9 +9,13 @@ import { BOTH, makeGlobal } from './subject.js';
 const NUL = '\0';
 
 /** Frames end with NUL; a message may hold a part of one, or a heartbeat. */
-function serveStomp(socket: ServerSocket, subscriptions: Map<string, (body: string) => void>): void {
+function serveStomp(
+  socket: ServerSocket,
+  subscriptions: Map<string, (body: string) => void>,
+  interval: number,
+): void {
   let rest = '';
-  const heartbeat = setInterval(() => socket.send('\n'), 30);
+  const heartbeat = setInterval(() => socket.send('\n'), interval);
   socket.on('close', () => clearInterval(heartbeat));
   const answer = (command: string, headers: string[], body = ''): void =>
     socket.send(`${command}\n${headers.join('\n')}\n\n${body}${NUL}`);
@@ -36,7 +40,11 @@ function serveStomp(socket: ServerSocket, subscriptions: Map<string, (body: stri
   });
 }
 
-function broker(t: TestContext): Promise<Loopback> {
+/**
+ * @param silent the first connection hears no heartbeat
+ */
+function broker(t: TestContext, { silent = false } = {}): Promise<Loopback> {
+  let connections = 0;
   return loopback(t, (http, show) => {
     const subscriptions = new Map<string, (body: string) => void>();
     const sockets = new WebSocketServer({
@@ -45,7 +53,7 @@ function broker(t: TestContext): Promise<Loopback> {
     });
     sockets.on('connection', (socket) => {
       show(socket);
-      serveStomp(socket, subscriptions);
+      serveStomp(socket, subscriptions, silent && connections++ === 0 ? 1_000_000 : 30);
     });
   });
 }
@@ -95,6 +103,19 @@ for (const { ways, configure } of GIVEN) {
         assert.equal(await closed, 1005);
       });
     }
+
+    test('a connection that has fallen silent is discarded for another', async (t) => {
+      const server = await broker(t, { silent: true });
+      const { client, received } = await subscriber(t, {
+        ...configure(server.url),
+        heartbeatIncoming: 30,
+        discardWebsocketOnCommFailure: true,
+      });
+      await until(() => !client.connected, 'the silence is known');
+      await until(() => client.connected, 'it is connected again');
+      client.publish({ destination: '/books', body: 'after' });
+      await until(() => received.length === 1, 'the message is there');
+    });
 
     test('subscribes again after a restart of the broker', async (t) => {
       const server = await broker(t);
