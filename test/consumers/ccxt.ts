@@ -16,7 +16,7 @@ import { type WebSocket as ServerSocket, WebSocketServer } from 'ws';
 import { connectProxy } from '../server/connect-proxy.js';
 import { type Loopback, loopback, RETRY, until } from './loopback.js';
 
-const root = process.env.HEARTWIRE_ROOT ?? fileURLToPath(new URL('../..', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const CCXT = '4.5.84';
 const HTTPS_PROXY_AGENT = '7.0.6';
 const BTC = 'BTC/USD';
