@@ -25,6 +25,8 @@ export interface Partner {
   echoesClose: (code: number, reason: string) => [code: number, reason: string];
   /** Whether its refusal has a body, which says why. */
   refusesWithBody: boolean;
+  /** After a Ping between the fragments of a compressed message, it takes the rest of it for uncompressed. */
+  forgetsCompression?: boolean;
 }
 
 /** How the conversation is had: options for each `connect()` of it, and what to expect of the answer. */
@@ -32,11 +34,27 @@ export interface Variant {
   /** Stands in the titles. */
   name: string;
   connect: ConnectOptions;
-  /** The extensions that each connection must then be using, as `connection.extensions` tells them. */
-  extensions?: Connection['extensions'];
+  /** The extension that each connection must then be using; none where nothing is said. */
+  extension?: string;
 }
 
-const PLAIN: Variant = { name: '', connect: {} };
+export const PLAIN: Variant = { name: '', connect: {} };
+
+/** permessage-deflate with every parameter that can be negotiated (RFC 7692 §7.1), and every message compressed. */
+export const COMPRESSED: readonly Variant[] = [
+  {},
+  { serverNoContextTakeover: true },
+  { clientNoContextTakeover: true },
+  { serverNoContextTakeover: true, clientNoContextTakeover: true },
+  { serverMaxWindowBits: 9 },
+  { clientMaxWindowBits: 9 },
+  { clientMaxWindowBits: true },
+  { serverMaxWindowBits: 12, clientMaxWindowBits: 10, serverNoContextTakeover: true },
+].map((parameters) => ({
+  name: `compressed, ${JSON.stringify(parameters)}`,
+  connect: { perMessageDeflate: { threshold: 0, ...parameters } },
+  extension: 'permessage-deflate',
+}));
 
 const TEXT_LENGTHS = [0, 1, 30, 42, 63, 64, 126, 1_000, 16_384, 32_768, 65_472, 65_536, 262_144];
 
@@ -59,7 +77,8 @@ export function conversation(partner: Partner, variant: Variant = PLAIN): void {
     const dial = async (target: string, options: ConnectOptions = {}): Promise<Connection> => {
       const tls = { ca: certificate().cert };
       const connection = await connect(server.url + target, { tls, ...variant.connect, ...options });
-      assert.deepEqual(connection.extensions, variant.extensions ?? []);
+      const names = connection.extensions.map(({ name }) => name);
+      assert.deepEqual(names, variant.extension === undefined ? [] : [variant.extension]);
       return connection;
     };
 
@@ -112,7 +131,8 @@ export function conversation(partner: Partner, variant: Variant = PLAIN): void {
         );
       }));
 
-    test('fragments are one message there (§5.4), with pings between them', () =>
+    const pingsBetween = !(partner.forgetsCompression && variant.extension === 'permessage-deflate');
+    test(`fragments are one message there (§5.4), ${pingsBetween ? 'with' : 'without'} Pings between them`, () =>
       echo(async (connection, inbox) => {
         const expected: string[] = [];
         const pings: Promise<number>[] = [];
@@ -127,14 +147,14 @@ export function conversation(partner: Partner, variant: Variant = PLAIN): void {
           const texts = sizes.map((size) => 'é🐟'.repeat(size / 6));
           for (const [i, part] of parts.entries()) {
             connection.send(part, { fin: i === parts.length - 1 });
-            pings.push(connection.ping());
+            if (pingsBetween) pings.push(connection.ping());
           }
           for (const [i, text] of texts.entries()) connection.send(text, { fin: i === texts.length - 1 });
           expected.push(digest(Buffer.concat(parts)), digest(texts.join('')));
         }
         await inbox.are(expected.length);
         assert.deepEqual(inbox.digests, expected);
-        assert.equal((await Promise.all(pings)).length, 13);
+        assert.equal((await Promise.all(pings)).length, pingsBetween ? 13 : 0);
       }));
 
     test('what sendStream sends is one message there', () =>

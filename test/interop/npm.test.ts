@@ -1,5 +1,5 @@
 /** The conversation with the servers that npm has. */
-import { conversation, type Partner } from './conversation.js';
+import { COMPRESSED, conversation, type Partner } from './conversation.js';
 import { startFaye } from './servers/faye.js';
 import { startWebsocket } from './servers/websocket.js';
 import { startWs } from './servers/ws.js';
@@ -27,4 +27,6 @@ for (const tls of [false, true]) {
     },
   ];
   for (const partner of partners) conversation(partner);
+  // The others cannot compress.
+  if (!tls) for (const variant of COMPRESSED) conversation(partners[0], variant);
 }
