@@ -101,11 +101,12 @@ async function run(course: Course, server: ScriptedServer, index: number): Promi
   const peer = await server.peer(index);
   await peer.write(...segments(course));
   end(course, connection, peer);
-  // A pause may be for ever; the application goes on in the end.
+  // A pause may be for ever, and come late; the application goes on in the end.
   await turns(4);
-  connection.resume();
+  const goOn = setInterval(() => connection.resume(), 5);
 
   const info = await soon(connection.closed);
+  clearInterval(goOn);
   for (const wait of waits) {
     const reason = await soon(wait).catch((error: unknown) => error);
     if (reason instanceof Error) assert.ok(reason instanceof HeartwireError, String(reason));
