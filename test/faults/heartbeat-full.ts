@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Where } from './heartbeat-client.js';
-import { heartbeatRig, isGood, type Rig, type Row, table } from './heartbeat-rig.js';
+import { heartbeatRig, isGood, judged, type Rig, type Row, table } from './heartbeat-rig.js';
 import * as scenarios from './heartbeat-scenarios.js';
 
 const {
@@ -80,7 +80,7 @@ test('heartbeats and every fault', async (t) => {
   const rows: Row[] = [];
   for (const [name, scenario] of ALL.filter(([name]) => name.includes(wanted))) {
     await t.test(name, { timeout: 300_000 }, async () => {
-      const line = await scenario(rig);
+      const line = await judged(() => scenario(rig));
       rows.push(line);
       assert.ok(isGood(line), `${table([line])}\n${line.wrong.join('\n')}`);
     });
