@@ -37,7 +37,7 @@ export interface HeartbeatLink<Owner> {
 /** ms until a reply that found no room is tried again. */
 const PAY_AGAIN = 100;
 
-/** ms in which a peer that takes what we send acknowledges some of it, where no round trip is known. */
+/** ms, at least, between two looks at what a peer has acknowledged. */
 const SOON = 150;
 
 /** What is worth a mention, in ms. */
@@ -303,12 +303,19 @@ export class Heartbeat<Owner> implements Scheduled {
     const ports = this.#link.ports(this.#owner);
     const queue = ports && tcpQueue(ports, now - timeout / 2);
     if (queue === undefined) return undefined;
-    const evidence = weigh(queue, sight.sent - queue.unacknowledged, watchdog.end);
+    const { unacknowledged, retries, windowClosed } = queue;
+    const since = now - watchdog.askedAt;
+    const evidence = weigh(queue, sight.sent - unacknowledged, watchdog.end, since);
     if (evidence === Evidence.unread) watchdog.withhold(now);
-    if (evidence !== Evidence.underWay) return evidence;
-    const soon = Math.min(timeout, Math.max(timeout / 4, this.#rtt?.bound ?? SOON));
-    if (watchdog.isUnderWay(now, sight.taken - queue.unacknowledged, timeout, soon)) return evidence;
-    return queue.windowClosed ? Evidence.silent : Evidence.dead;
+    else if (evidence === Evidence.silent && watchdog.hasJustArrived(now, timeout)) return Evidence.underWay;
+    else if (evidence === Evidence.underWay || (evidence === Evidence.dead && watchdog.wasUnderWay)) {
+      const soon = Math.min(timeout, Math.max(timeout / 4, SOON));
+      const kernelWaits = evidence === Evidence.underWay && retries === 0 && !windowClosed;
+      if (watchdog.isUnderWay(now, sight.taken - unacknowledged, timeout, soon, kernelWaits))
+        return Evidence.underWay;
+      return windowClosed && retries === 0 ? Evidence.silent : Evidence.dead;
+    }
+    return evidence;
   }
 
   #declareDead(now: number, evidence: number | undefined, timeout: number): void {

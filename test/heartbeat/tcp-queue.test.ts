@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
+import { heartbeatSettings } from '../../src/heartbeat/settings.js';
 import { parseTcpTable, queueOf, type TcpQueue, tcpQueue } from '../../src/heartbeat/tcp-queue.js';
 import { causeOf, Evidence, weigh } from '../../src/heartbeat/verdict.js';
+import { Watchdog } from '../../src/heartbeat/watchdog.js';
 import { until } from '../leases/link.js';
 
 const HEADING =
@@ -67,18 +69,25 @@ describe("the kernel's table", () => {
 describe('what it means', () => {
   const dead = { ...QUIET, unacknowledged: 14, retries: 1 };
   test('not acknowledged and tried again: the link is dead', () => {
-    assert.equal(weigh(dead, 0, 14), Evidence.dead);
+    assert.equal(weigh(dead, 0, 14, 500), Evidence.dead);
   });
   test('all is acknowledged: the server is silent', () => {
-    assert.equal(weigh(QUIET, 14, 14), Evidence.silent);
+    assert.equal(weigh(QUIET, 14, 14, 500), Evidence.silent);
   });
   test('bytes lie unread: it is we who are slow', () => {
-    assert.equal(weigh({ ...dead, unread: 1 }, 0, 14), Evidence.unread);
+    assert.equal(weigh({ ...dead, unread: 1 }, 0, 14, 500), Evidence.unread);
   });
-  test('not acknowledged and not tried again: on its way, unless that is what was sent after the ping', () => {
+  test('not acknowledged and not tried again: too early to say, unless that is what was sent after the ping', () => {
     const flying = { ...QUIET, unacknowledged: 100 };
-    assert.equal(weigh(flying, 900, 914), Evidence.underWay);
-    assert.equal(weigh(flying, 914, 914), Evidence.silent);
+    assert.equal(weigh(flying, 900, 914, 150), Evidence.underWay);
+    assert.equal(weigh(flying, 914, 914, 150), Evidence.silent);
+  });
+  test('not acknowledged for long, though not tried again: round trips had been long, and the link is dead', () => {
+    assert.equal(weigh({ ...QUIET, unacknowledged: 14 }, 900, 914, 500), Evidence.dead);
+  });
+  test('much in front of the ping: on its way, though the kernel has lost patience', () => {
+    assert.equal(weigh({ ...dead, unacknowledged: 100_000 }, 0, 100_000, 500), Evidence.underWay);
+    assert.equal(weigh({ ...dead, unacknowledged: 100_000 }, 900, 914, 500), Evidence.dead);
   });
 
   test('each cause has its conditions', () => {
@@ -92,6 +101,43 @@ describe('what it means', () => {
     assert.equal(causeOf(undefined, { ...known, stalled: 500 }), 'own-stall');
     assert.equal(causeOf(undefined, { ...known, stalled: 499 }), 'unknown');
     assert.equal(causeOf(Evidence.silent, { ...known, asked: false }), 'unknown');
+  });
+});
+
+describe('a ping on its way', () => {
+  const SIGHT = { lastReceivedAt: 0, pausedSince: 0, resumedAt: 0, sent: 0, queued: 0, taken: 0, sentAt: 0 };
+  const watchdog = (): Watchdog => {
+    const made = new Watchdog(heartbeatSettings({ interval: 1_000, timeout: 500 })!, 0);
+    made.asked(1_000, SIGHT, 500);
+    return made;
+  };
+
+  test('is waited for as long as what is in front of it is acknowledged, a look after the other', () => {
+    const made = watchdog();
+    assert.equal(made.wasUnderWay, false);
+    assert.equal(made.isUnderWay(1_500, 0, 500, 200, false), true);
+    assert.deepEqual([made.dueAt, made.wasUnderWay], [1_700, true]);
+    assert.equal(made.isUnderWay(1_700, 20_000, 500, 200, false), true);
+    assert.equal(made.dueAt, 2_200);
+    assert.equal(made.isUnderWay(2_200, 20_000, 500, 200, false), false);
+  });
+
+  test('and while the kernel waits, for up to two timeouts', () => {
+    const made = watchdog();
+    assert.equal(made.isUnderWay(1_500, 0, 500, 200, true), true);
+    assert.equal(made.isUnderWay(1_700, 0, 500, 200, true), true);
+    assert.equal(made.dueAt, 1_900);
+    assert.equal(made.isUnderWay(2_490, 0, 500, 200, true), true);
+    assert.equal(made.isUnderWay(2_500, 0, 500, 200, true), false);
+  });
+
+  test('when it has come to the peer, that has the timeout to answer, once', () => {
+    const made = watchdog();
+    assert.equal(made.hasJustArrived(1_500, 500), false, 'it was never seen on its way');
+    assert.equal(made.isUnderWay(1_500, 0, 500, 200, false), true);
+    assert.equal(made.hasJustArrived(1_700, 500), true);
+    assert.deepEqual([made.dueAt, made.wasUnderWay], [2_200, false]);
+    assert.equal(made.hasJustArrived(2_200, 500), false);
   });
 });
 
