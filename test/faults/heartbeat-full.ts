@@ -65,7 +65,7 @@ const ALL: [string, (rig: Rig) => Promise<Row>][] = [
   ['paused, black hole', (rig) => diedWhilePaused(rig, 'black hole', 5_000)],
   ['paused, RST', (rig) => diedWhilePaused(rig, 'RST', 2_000)],
   ['paused, stopped server', (rig) => diedWhilePaused(rig, 'SIGSTOP', 5_000)],
-  ['slow link', slowLink],
+  ['slow link', (rig) => slowLink(rig, 2)],
   ['flood', (rig) => flood(rig, 1_000_000)],
 ];
 

@@ -271,13 +271,13 @@ export async function diedWhilePaused(
 // ------------------------------------------------------------------------------------------------ slow, and flooded
 
 /** A ping lies behind a backlog that takes far longer than the timeout: as long as it moves, the link lives. */
-export async function slowLink(rig: Rig): Promise<Row> {
-  const line = row('1 Mbit/s with 0.5 MB in front of the ping');
-  await open({ ...rig, count: 2 }, { paths: ['/quiet'] });
+export async function slowLink(rig: Rig, count: number): Promise<Row> {
+  const line = row('1 Mbit/s and 0.4 MB in front of the pings');
+  await open({ ...rig, count }, { paths: ['/quiet'] });
   const since = now();
   const before = await rig.client.fates();
   rig.network.limitRate(1_000_000);
-  await rig.client.burst(200_000);
+  await rig.client.burst(400_000 / count);
   await delay(6_000);
   rig.network.limitRate(0);
   await delay(1_000);
