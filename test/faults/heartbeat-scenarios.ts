@@ -125,7 +125,8 @@ export async function stalls(rig: Rig, where: Where, lengths: readonly number[])
   for (const ms of lengths) {
     await delay(200 + Math.random() * 200);
     const since = now();
-    await rig.client.stall(where, ms);
+    const underWay = await rig.client.stall(where, ms);
+    if (where === 'pong in the kernel' && underWay === 0) line.wrong.push('no Pong was under way');
     await delay(BEAT.timeout + 400);
     before = await judgeLives(rig, line, since, before);
   }
