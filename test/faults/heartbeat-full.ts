@@ -78,6 +78,8 @@ test('heartbeats and every fault', async (t) => {
     return;
   }
   const rows: Row[] = [];
+  // Behind everything the runner has to say.
+  process.on('exit', () => console.log(`\n${table(rows)}`));
   for (const [name, scenario] of ALL.filter(([name]) => name.includes(wanted))) {
     await t.test(name, { timeout: 300_000 }, async () => {
       const line = await judged(() => scenario(rig));
@@ -85,5 +87,4 @@ test('heartbeats and every fault', async (t) => {
       assert.ok(isGood(line), `${table([line])}\n${line.wrong.join('\n')}`);
     });
   }
-  console.log(`\n${table(rows)}\n`);
 });

@@ -130,7 +130,13 @@ export async function judgeEnds(rig: Rig, row: Row, fates: Fate[], expected: Ver
 }
 
 /** Every connection must be open, and hear of its server. `since`: when they were opened, or last judged. */
-export async function judgeLives(rig: Rig, row: Row, since: number, before?: Fate[]): Promise<Fate[]> {
+export async function judgeLives(
+  rig: Rig,
+  row: Row,
+  since: number,
+  before?: Fate[],
+  timeout: number = BEAT.timeout,
+): Promise<Fate[]> {
   const fates = await rig.client.fates();
   const theirs = await rig.server.longestStall(since);
   for (const [i, fate] of fates.entries()) {
@@ -141,7 +147,7 @@ export async function judgeLives(rig: Rig, row: Row, since: number, before?: Fat
       wrong.push('open, and nothing comes');
     }
     // A server that the machine keeps from answering is silent: then the verdict was right.
-    const isVoid = !isOpen && closedAt > since && theirs > BEAT.timeout * 0.8;
+    const isVoid = !isOpen && closedAt > since && theirs > timeout * 0.8;
     count(row, fate, isVoid ? [] : wrong, isVoid);
   }
   return fates;

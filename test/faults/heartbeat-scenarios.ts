@@ -48,7 +48,7 @@ export async function restored(rig: Rig, ms: number): Promise<Row> {
   rig.network.heal();
   const before = await rig.client.fates();
   await delay(timeout + 500);
-  await judgeLives(rig, line, since, before);
+  await judgeLives(rig, line, since, before, timeout);
   await rig.client.close();
   return line;
 }
@@ -60,7 +60,7 @@ export async function ended(rig: Rig, how: 'RST' | 'FIN'): Promise<Row> {
   const since = now();
   await (how === 'RST' ? rig.server.reset() : rig.server.end());
   // At once, and not by the heartbeat.
-  const beat = { interval: 0, timeout: 250 };
+  const beat = { interval: 0, timeout: 700 };
   await judgeEnds(rig, line, await rig.client.ended(LONG), { code: 'ERR_CONNECTION_LOST', beat, since });
   await rig.client.close();
   return line;
