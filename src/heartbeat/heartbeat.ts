@@ -14,8 +14,8 @@ import type { HeartbeatStats } from './report.js';
 import { Rtt } from './rtt.js';
 import { type Schedule, type Scheduled, sharedSchedule } from './schedule.js';
 import type { HeartbeatSettings } from './settings.js';
-import { type Ports, tcpQueue } from './tcp-queue.js';
-import { causeOf, Evidence, explain, weigh } from './verdict.js';
+import { type Ports, type TcpQueue, tcpQueue } from './tcp-queue.js';
+import { causeOf, Evidence, explain, isOnItsWay, weigh } from './verdict.js';
 import { Action, type Sight, Watchdog } from './watchdog.js';
 
 /** What a heartbeat does on a connection. One set of functions serves all, so that a connection costs no closures. */
@@ -38,7 +38,7 @@ export interface HeartbeatLink<Owner> {
 const PAY_AGAIN = 100;
 
 /** ms, at least, between two looks at what a peer has acknowledged. */
-const SOON = 150;
+const SOON = 125;
 
 /** What is worth a mention, in ms. */
 const LONG_STALL = 100;
@@ -301,21 +301,30 @@ export class Heartbeat<Owner> implements Scheduled {
   /** The kernel's, where it can be had. */
   #evidence(watchdog: Watchdog, now: number, timeout: number): number | undefined {
     const ports = this.#link.ports(this.#owner);
-    const queue = ports && tcpQueue(ports, now - timeout / 2);
+    let queue = ports && tcpQueue(ports, now - timeout / 2);
+    // What was sent since the kernel was last asked must not look like progress: this is one of several looks.
+    if (queue !== undefined && (watchdog.wasUnderWay || isOnItsWay(this.#weigh(queue, watchdog)))) {
+      queue = tcpQueue(ports!, now);
+    }
     if (queue === undefined) return undefined;
     const { unacknowledged, retries, windowClosed } = queue;
-    const since = now - watchdog.askedAt;
-    const evidence = weigh(queue, sight.sent - unacknowledged, watchdog.end, since);
-    if (evidence === Evidence.unread) watchdog.withhold(now);
-    else if (evidence === Evidence.silent && watchdog.hasJustArrived(now, timeout)) return Evidence.underWay;
-    else if (evidence === Evidence.underWay || (evidence === Evidence.dead && watchdog.wasUnderWay)) {
-      const soon = Math.min(timeout, Math.max(timeout / 4, SOON));
-      const kernelWaits = evidence === Evidence.underWay && retries === 0 && !windowClosed;
-      if (watchdog.isUnderWay(now, sight.taken - unacknowledged, timeout, soon, kernelWaits))
-        return Evidence.underWay;
-      return windowClosed && retries === 0 ? Evidence.silent : Evidence.dead;
+    const evidence = this.#weigh(queue, watchdog);
+    if (evidence === Evidence.unread) {
+      watchdog.withhold(now);
+      return evidence;
     }
-    return evidence;
+    if (evidence === Evidence.silent)
+      return watchdog.hasJustArrived(now, timeout) ? Evidence.underWay : evidence;
+    if (evidence === Evidence.dead && !watchdog.wasUnderWay) return evidence;
+    const soon = Math.min(timeout, Math.max(timeout / 4, SOON));
+    const kernelWaits = evidence === Evidence.behind && retries === 0 && !windowClosed;
+    if (watchdog.isUnderWay(now, sight.taken - unacknowledged, timeout, soon, kernelWaits))
+      return Evidence.underWay;
+    return windowClosed && retries === 0 ? Evidence.silent : Evidence.dead;
+  }
+
+  #weigh(queue: TcpQueue, watchdog: Watchdog): number {
+    return weigh(queue, sight.sent - queue.unacknowledged, watchdog.end);
   }
 
   #declareDead(now: number, evidence: number | undefined, timeout: number): void {

@@ -123,15 +123,15 @@ const methods = {
 
   /** Terminates all. */
   close(): void {
-    methods.send(false);
+    methods.send(0);
     for (const { connection } of links) connection.terminate();
     links = [];
   },
 
-  /** Each connection sends 200 bytes every 20 ms, or no longer. */
-  send(wanted: boolean): void {
+  /** Each connection sends so many bytes every 20 ms; 0: no longer. */
+  send(bytes: number): void {
     clearInterval(sending);
-    if (wanted) sending = setInterval(() => burst(200), TICK);
+    if (bytes > 0) sending = setInterval(() => burst(bytes), TICK);
   },
 
   /** Each connection sends `bytes` at once. */

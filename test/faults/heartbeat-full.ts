@@ -33,11 +33,12 @@ const PLACES: Where[] = ['message', 'immediate', 'timer', 'tick', 'pong in the k
 
 const ALL: [string, (rig: Rig) => Promise<Row>][] = [
   ['black hole, idle', (rig) => deadLink(rig, { rounds: 2 })],
-  ['black hole, busy', (rig) => deadLink(rig, { busy: true, rounds: 2 })],
+  ['black hole, busy', (rig) => deadLink(rig, { bytes: 200, rounds: 2 })],
+  ['black hole, much in front of the ping', (rig) => deadLink(rig, { bytes: 1_500 })],
   ['black hole towards the server', (rig) => deadLink(rig, { towards: 'server' })],
-  ['black hole towards the server, busy', (rig) => deadLink(rig, { towards: 'server', busy: true })],
+  ['black hole towards the server, busy', (rig) => deadLink(rig, { towards: 'server', bytes: 200 })],
   ['black hole towards the client', (rig) => deadLink(rig, { towards: 'client' })],
-  ['black hole towards the client, busy', (rig) => deadLink(rig, { towards: 'client', busy: true })],
+  ['black hole towards the client, busy', (rig) => deadLink(rig, { towards: 'client', bytes: 200 })],
   ['restored after 0.3 s', (rig) => restored(rig, 300)],
   ['restored after 1 s', (rig) => restored(rig, 1_000)],
   ['RST', (rig) => ended(rig, 'RST')],

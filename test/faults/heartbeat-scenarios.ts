@@ -13,19 +13,21 @@ const LONG = 15_000;
 
 export interface Deadly {
   towards?: 'both' | 'server' | 'client';
-  busy?: boolean;
+  /** That each connection sends every 20 ms, while the server sends as well; 0: nobody sends anything. */
+  bytes?: number;
   rounds?: number;
 }
 
-export async function deadLink(
-  rig: Rig,
-  { towards = 'both', busy = false, rounds = 1 }: Deadly,
-): Promise<Row> {
+/** A message. */
+const SOME = 200;
+
+export async function deadLink(rig: Rig, { towards = 'both', bytes = 0, rounds = 1 }: Deadly): Promise<Row> {
   const direction = towards === 'both' ? 'black hole' : `black hole towards the ${towards} only`;
-  const line = row(`${direction}, ${busy ? 'data both ways' : 'idle'}`);
+  const traffic = bytes === 0 ? 'idle' : `data both ways, ${bytes / 20} kB/s`;
+  const line = row(`${direction}, ${traffic}`);
   for (let i = 0; i < rounds; i++) {
-    await open(rig, { paths: [busy ? '/feed' : '/quiet'] });
-    await rig.client.send(busy);
+    await open(rig, { paths: [bytes > 0 ? '/feed' : '/quiet'] });
+    await rig.client.send(bytes);
     await anyMoment();
     rig.network.blackHole(towards);
     await judgeEnds(rig, line, await rig.client.ended(LONG), { silence: 'link-dead', beat: BEAT });
@@ -40,7 +42,7 @@ export async function restored(rig: Rig, ms: number): Promise<Row> {
   const timeout = 1_000 + 2 * ms;
   const line = row(`restored after ${ms} ms, timeout ${timeout} ms`);
   await open(rig, { heartbeat: { interval: 300, timeout } });
-  await rig.client.send(true);
+  await rig.client.send(SOME);
   await anyMoment();
   const since = now();
   rig.network.blackHole();
@@ -69,7 +71,7 @@ export async function ended(rig: Rig, how: 'RST' | 'FIN'): Promise<Row> {
 export async function stoppedServer(rig: Rig, busy: boolean): Promise<Row> {
   const line = row(`server stopped (SIGSTOP), ${busy ? 'data both ways' : 'idle'}`);
   await open(rig, { paths: [busy ? '/feed' : '/quiet'] });
-  await rig.client.send(busy);
+  await rig.client.send(busy ? SOME : 0);
   await anyMoment();
   rig.serverProcess.kill('SIGSTOP');
   const fates = await rig.client.ended(LONG);
@@ -167,7 +169,7 @@ export async function stallOnDeadLink(rig: Rig, where: 'timer' | 'immediate', ms
 
 /** Where the system does not tell, our own stall is named. */
 export async function ownStall(rig: Rig, ms: number): Promise<Row> {
-  const line = row(`the same, ${ms / 1000} s, and the system does not tell`);
+  const line = row(`black hole and a stall of ${ms / 1000} s, the system does not tell`);
   await open(rig, { modes: ['always'], heartbeat: OFTEN, delayed: true, foreign: true });
   await anyMoment();
   rig.network.blackHole();

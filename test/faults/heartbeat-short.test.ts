@@ -25,7 +25,7 @@ test('heartbeats and faults of the network, in brief', { timeout: 120_000 }, asy
     assert.ok(isGood(row), `${table([row])}\n${row.wrong.join('\n')}`);
   };
   await t.test('a black hole, data both ways: dead within 1.75 s of the last byte', () =>
-    good(() => deadLink(rig, { busy: true })),
+    good(() => deadLink(rig, { bytes: 200 })),
   );
   await t.test('a black hole towards the server only', () =>
     good(() => deadLink(rig, { towards: 'server' })),
