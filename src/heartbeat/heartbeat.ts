@@ -38,7 +38,9 @@ export interface HeartbeatLink<Owner> {
 const PAY_AGAIN = 100;
 
 /** ms, at least, between two looks at what a peer has acknowledged. */
-const SOON = 125;
+const SOON = 100;
+/** How old, in ms, what the kernel has said may be at a second look. */
+const FRESH = 50;
 
 /** What is worth a mention, in ms. */
 const LONG_STALL = 100;
@@ -301,10 +303,10 @@ export class Heartbeat<Owner> implements Scheduled {
   /** The kernel's, where it can be had. */
   #evidence(watchdog: Watchdog, now: number, timeout: number): number | undefined {
     const ports = this.#link.ports(this.#owner);
-    let queue = ports && tcpQueue(ports, now - timeout / 2);
-    // What was sent since the kernel was last asked must not look like progress: this is one of several looks.
-    if (queue !== undefined && (watchdog.wasUnderWay || isOnItsWay(this.#weigh(queue, watchdog)))) {
-      queue = tcpQueue(ports!, now);
+    let queue = ports && tcpQueue(ports, now - (watchdog.wasUnderWay ? FRESH : timeout / 2));
+    // What was sent since the kernel was asked must not look like progress: this is one of several looks.
+    if (queue !== undefined && isOnItsWay(this.#weigh(queue, watchdog))) {
+      queue = tcpQueue(ports!, Math.min(now, sight.sentAt));
     }
     if (queue === undefined) return undefined;
     const { unacknowledged, retries, windowClosed } = queue;
@@ -316,7 +318,7 @@ export class Heartbeat<Owner> implements Scheduled {
     if (evidence === Evidence.silent)
       return watchdog.hasJustArrived(now, timeout) ? Evidence.underWay : evidence;
     if (evidence === Evidence.dead && !watchdog.wasUnderWay) return evidence;
-    const soon = Math.min(timeout, Math.max(timeout / 4, SOON));
+    const soon = Math.min(timeout, Math.max(timeout / 5, SOON));
     const kernelWaits = evidence === Evidence.behind && retries === 0 && !windowClosed;
     if (watchdog.isUnderWay(now, sight.taken - unacknowledged, timeout, soon, kernelWaits))
       return Evidence.underWay;

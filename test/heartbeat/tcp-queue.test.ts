@@ -24,6 +24,8 @@ const GONE =
   ' 110: 0100007F:C353 0100007F:1F90 01 00100000:00000000 04:00000014 00000000  1000        5 5 3 0 20\n';
 const TWICE =
   ' 111: 0200007F:C350 0200007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 6 2 0 20\n';
+const CLOSED =
+  ' 112: 0100007F:C355 0100007F:1F90 06 00000000:00000000 03:000014A8 00000000     0        0 0 3 0000000000000000\n';
 const V6 =
   '   0: 00000000000000000000000001000000:C354 00000000000000000000000001000000:1F90 01 00000001:00000002 01:00000014 00000001  1000        0 7 3 0 20\n';
 
@@ -33,7 +35,8 @@ describe("the kernel's table", () => {
   const at = (text: string, local: number) => queueOf(parseTcpTable(HEADING + text), { local, remote: 8080 });
 
   test('gives what is not acknowledged, what is not read, and how often the kernel has tried', () => {
-    const all = LISTENING + IDLE + DEAD + FULL + GONE;
+    const all = LISTENING + CLOSED + IDLE + DEAD + FULL + GONE;
+    assert.equal(at(all, 0xc355), undefined, 'closed sockets, of which there may be many, are passed over');
     assert.deepEqual(at(all, 0xc350), QUIET);
     assert.deepEqual(at(all, 0xc351), { unacknowledged: 0x1a2b, unread: 3, retries: 4, windowClosed: false });
     assert.deepEqual(at(all, 0xc352), {
