@@ -14,8 +14,8 @@ import type { HeartbeatStats } from './report.js';
 import { Rtt } from './rtt.js';
 import { type Schedule, type Scheduled, sharedSchedule } from './schedule.js';
 import type { HeartbeatSettings } from './settings.js';
-import { type Ports, tcpQueue } from './tcp-queue.js';
-import { causeOf, Evidence, explain, weigh } from './verdict.js';
+import { type Ports, type TcpQueue, tcpQueue } from './tcp-queue.js';
+import { causeOf, Evidence, explain, isOnItsWay, weigh } from './verdict.js';
 import { Action, type Sight, Watchdog } from './watchdog.js';
 
 /** What a heartbeat does on a connection. One set of functions serves all, so that a connection costs no closures. */
@@ -37,8 +37,10 @@ export interface HeartbeatLink<Owner> {
 /** ms until a reply that found no room is tried again. */
 const PAY_AGAIN = 100;
 
-/** ms in which a peer that takes what we send acknowledges some of it, where no round trip is known. */
-const SOON = 150;
+/** ms, at least, between two looks at what a peer has acknowledged. */
+const SOON = 100;
+/** How old, in ms, what the kernel has said may be at a second look. */
+const FRESH = 50;
 
 /** What is worth a mention, in ms. */
 const LONG_STALL = 100;
@@ -301,14 +303,30 @@ export class Heartbeat<Owner> implements Scheduled {
   /** The kernel's, where it can be had. */
   #evidence(watchdog: Watchdog, now: number, timeout: number): number | undefined {
     const ports = this.#link.ports(this.#owner);
-    const queue = ports && tcpQueue(ports, now - timeout / 2);
+    let queue = ports && tcpQueue(ports, now - (watchdog.wasUnderWay ? FRESH : timeout / 2));
+    // What was sent since the kernel was asked must not look like progress: this is one of several looks.
+    if (queue !== undefined && isOnItsWay(this.#weigh(queue, watchdog))) {
+      queue = tcpQueue(ports!, Math.min(now, sight.sentAt));
+    }
     if (queue === undefined) return undefined;
-    const evidence = weigh(queue, sight.sent - queue.unacknowledged, watchdog.end);
-    if (evidence === Evidence.unread) watchdog.withhold(now);
-    if (evidence !== Evidence.underWay) return evidence;
-    const soon = Math.min(timeout, Math.max(timeout / 4, this.#rtt?.bound ?? SOON));
-    if (watchdog.isUnderWay(now, sight.taken - queue.unacknowledged, timeout, soon)) return evidence;
-    return queue.windowClosed ? Evidence.silent : Evidence.dead;
+    const { unacknowledged, retries, windowClosed } = queue;
+    const evidence = this.#weigh(queue, watchdog);
+    if (evidence === Evidence.unread) {
+      watchdog.withhold(now);
+      return evidence;
+    }
+    if (evidence === Evidence.silent)
+      return watchdog.hasJustArrived(now, timeout) ? Evidence.underWay : evidence;
+    if (evidence === Evidence.dead && !watchdog.wasUnderWay) return evidence;
+    const soon = Math.min(timeout, Math.max(timeout / 5, SOON));
+    const kernelWaits = evidence === Evidence.behind && retries === 0 && !windowClosed;
+    if (watchdog.isUnderWay(now, sight.taken - unacknowledged, timeout, soon, kernelWaits))
+      return Evidence.underWay;
+    return windowClosed && retries === 0 ? Evidence.silent : Evidence.dead;
+  }
+
+  #weigh(queue: TcpQueue, watchdog: Watchdog): number {
+    return weigh(queue, sight.sent - queue.unacknowledged, watchdog.end);
   }
 
   #declareDead(now: number, evidence: number | undefined, timeout: number): void {

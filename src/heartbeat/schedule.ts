@@ -12,7 +12,7 @@ export interface Scheduled {
   dueAt: number;
   position: number;
   onDue(now: number): void;
-  /** The event loop has read all that had arrived when `afterPoll` was called. */
+  /** The event loop has read all that had arrived when `afterPoll` was called. `now`: when this turn's slice began. */
   onPolled(now: number): void;
 }
 
@@ -150,7 +150,8 @@ export class Schedule {
 
   readonly #onChecked = (): void => {
     this.#polling = false;
-    for (const entry of this.#afterPoll.splice(0, SLICE)) entry.onPolled(this.#clock.now());
+    const now = this.#clock.now();
+    for (const entry of this.#afterPoll.splice(0, SLICE)) entry.onPolled(now);
     // Whoever waited for a first check phase has come to the second when the rest has been served.
     if (this.#afterPoll.length === 0) {
       this.#afterPoll = this.#beforePoll;

@@ -24,9 +24,12 @@ export interface Ports {
 /** The sockets of a table by their ports; null where several have the same, to different addresses. */
 export type TcpTable = Map<number, TcpQueue | null>;
 
-/** "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout …", numbers in hex. */
+/**
+ * "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout …", numbers in hex; of those that
+ * are established, or whose peer has sent FIN. There may be far more that listen, or have closed.
+ */
 const ROW =
-  /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]{2} ([0-9A-F]{8}):([0-9A-F]{8}) ([0-9A-F]{2}):[0-9A-F]{8} ([0-9A-F]{8}) +\d+ +(\d+)/gm;
+  /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) 0[18] ([0-9A-F]{8}):([0-9A-F]{8}) ([0-9A-F]{2}):[0-9A-F]{8} ([0-9A-F]{8}) +\d+ +(\d+)/gm;
 
 const ZERO_WINDOW_PROBE = 4;
 

@@ -3,16 +3,25 @@
 import type { SilenceCause } from './report.js';
 import type { TcpQueue } from './tcp-queue.js';
 
-/** What the kernel says against a verdict, or for it. */
-export const Evidence = { silent: 0, dead: 1, unread: 2, underWay: 3 } as const;
+/** What the kernel says against a verdict, or for it. `behind`: the Ping is on its way, with much in front of it. */
+export const Evidence = { silent: 0, dead: 1, unread: 2, underWay: 3, behind: 4 } as const;
+
+/** As many bytes leave at once, whatever the link is like: ten segments, the initial window (RFC 6928). */
+const AT_ONCE = 14_000;
 
 /** `acknowledged` and `end`: how far the peer's kernel has come in the stream of bytes sent, and where the Ping ends. */
 export function weigh(queue: TcpQueue, acknowledged: number, end: number): number {
   if (queue.unread > 0) return Evidence.unread;
   if (queue.unacknowledged === 0) return Evidence.silent;
+  // On a slow link the kernel tries again although what was sent before is still on its way.
+  if (end - acknowledged > AT_ONCE) return Evidence.behind;
   // A timer of the kernel's has run out without an acknowledgement. Until one has, bytes are merely on their way.
   if (queue.retries > 0) return Evidence.dead;
   return acknowledged < end ? Evidence.underWay : Evidence.silent;
+}
+
+export function isOnItsWay(evidence: number): boolean {
+  return evidence === Evidence.underWay || evidence === Evidence.behind;
 }
 
 /** `stalled`: ms that our event loop stood still since the Ping. */

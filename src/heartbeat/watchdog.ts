@@ -54,7 +54,9 @@ export class Watchdog {
   /** Much waits in front of it; and what of that the kernel had taken when last looked. */
   #isBehind = false;
   #taken = 0;
-  #acknowledged = 0;
+  /** As of the last look at a Ping on its way; -1 before that, Infinity when it has come to the peer. */
+  #acknowledged = -1;
+  #acknowledgedAt = 0;
   /** Nothing could be sent, because too much waits: that it leaves is awaited, and then asked. */
   #stuck = false;
 
@@ -118,13 +120,38 @@ export class Watchdog {
   }
 
   /**
-   * The Ping has not come to the peer yet: its kernel has acknowledged so many bytes, on the wire. False when there
-   * were as many at the last look. The first is soon followed by a second, which is the one that tells.
+   * The Ping has not come to the peer yet, whose kernel has acknowledged so many bytes, on the wire. The first look is
+   * soon followed by a second, which can tell: false when there were as many at the last one, unless our kernel still
+   * expects them (`kernelWaits`), for up to two timeouts.
    */
-  isUnderWay(now: number, acknowledged: number, timeout: number, soon: number): boolean {
-    if (acknowledged <= this.#acknowledged) return false;
-    this.#sleep(now + (this.#acknowledged < 0 ? soon : timeout));
-    this.#acknowledged = acknowledged;
+  isUnderWay(
+    now: number,
+    acknowledged: number,
+    timeout: number,
+    soon: number,
+    kernelWaits: boolean,
+  ): boolean {
+    if (acknowledged > this.#acknowledged) {
+      this.#sleep(now + (this.#acknowledged < 0 ? soon : timeout));
+      this.#acknowledged = acknowledged;
+      this.#acknowledgedAt = now;
+      return true;
+    }
+    if (!kernelWaits || now - this.#acknowledgedAt >= 2 * timeout) return false;
+    this.#sleep(now + soon);
+    return true;
+  }
+
+  /** At the last look the Ping had not come to the peer yet. */
+  get wasUnderWay(): boolean {
+    return this.#acknowledged >= 0 && this.#acknowledged < Infinity;
+  }
+
+  /** The Ping has come to the peer only since the last look: from then on it has the timeout to answer. */
+  hasJustArrived(now: number, timeout: number): boolean {
+    if (!this.wasUnderWay) return false;
+    this.#acknowledged = Infinity;
+    this.#sleep(now + timeout);
     return true;
   }
 

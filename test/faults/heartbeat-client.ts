@@ -123,15 +123,15 @@ const methods = {
 
   /** Terminates all. */
   close(): void {
-    methods.send(false);
+    methods.send(0);
     for (const { connection } of links) connection.terminate();
     links = [];
   },
 
-  /** Each connection sends 200 bytes every 20 ms, or no longer. */
-  send(wanted: boolean): void {
+  /** Each connection sends so many bytes every 20 ms; 0: no longer. */
+  send(bytes: number): void {
     clearInterval(sending);
-    if (wanted) sending = setInterval(() => burst(200), TICK);
+    if (bytes > 0) sending = setInterval(() => burst(bytes), TICK);
   },
 
   /** Each connection sends `bytes` at once. */
@@ -162,7 +162,7 @@ const methods = {
   stall(where: Where, ms: number): Promise<number> {
     return new Promise((resolve) => {
       const stop = (): void => {
-        const underWay = links.reduce((sum, link) => sum + awaited(link), 0);
+        const underWay = links.filter(isAwaited).length;
         standStill(ms);
         resolve(underWay);
       };
@@ -242,10 +242,10 @@ function burst(bytes: number): void {
   }
 }
 
-/** Its last ping has not been answered. */
-function awaited({ connection }: Link): number {
-  const { heartbeatsSent, rtt } = connection.stats();
-  return heartbeatsSent > (rtt?.count ?? 0) ? 1 : 0;
+/** A Pong is under way: `open` has had one itself. */
+function isAwaited({ connection }: Link): boolean {
+  const { heartbeatsSent, pongsReceived } = connection.stats();
+  return heartbeatsSent + 1 > pongsReceived;
 }
 
 /** Calls back when most of those who ever wait for a Pong are waiting for one. */
@@ -254,7 +254,7 @@ function whenPinging(callback: () => void): void {
   const wanted = delayed.length / 2;
   const until = performance.now() + 1_000;
   const look = (): void => {
-    if (delayed.filter(awaited).length >= wanted || performance.now() > until) callback();
+    if (delayed.filter(isAwaited).length >= wanted || performance.now() > until) callback();
     else setTimeout(look, 1);
   };
   look();

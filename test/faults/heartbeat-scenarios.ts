@@ -13,19 +13,21 @@ const LONG = 15_000;
 
 export interface Deadly {
   towards?: 'both' | 'server' | 'client';
-  busy?: boolean;
+  /** That each connection sends every 20 ms, while the server sends as well; 0: nobody sends anything. */
+  bytes?: number;
   rounds?: number;
 }
 
-export async function deadLink(
-  rig: Rig,
-  { towards = 'both', busy = false, rounds = 1 }: Deadly,
-): Promise<Row> {
+/** A message. */
+const SOME = 200;
+
+export async function deadLink(rig: Rig, { towards = 'both', bytes = 0, rounds = 1 }: Deadly): Promise<Row> {
   const direction = towards === 'both' ? 'black hole' : `black hole towards the ${towards} only`;
-  const line = row(`${direction}, ${busy ? 'data both ways' : 'idle'}`);
+  const traffic = bytes === 0 ? 'idle' : `data both ways, ${bytes / 20} kB/s`;
+  const line = row(`${direction}, ${traffic}`);
   for (let i = 0; i < rounds; i++) {
-    await open(rig, { paths: [busy ? '/feed' : '/quiet'] });
-    await rig.client.send(busy);
+    await open(rig, { paths: [bytes > 0 ? '/feed' : '/quiet'] });
+    await rig.client.send(bytes);
     await anyMoment();
     rig.network.blackHole(towards);
     await judgeEnds(rig, line, await rig.client.ended(LONG), { silence: 'link-dead', beat: BEAT });
@@ -37,17 +39,18 @@ export async function deadLink(
 
 /** Deadlines are longer here, since TCP sends again what was lost only 200, 600 and 1 400 ms later. */
 export async function restored(rig: Rig, ms: number): Promise<Row> {
-  const line = row(`restored after ${ms} ms, timeout 3 s`);
-  await open(rig, { heartbeat: { interval: 300, timeout: 3_000 } });
-  await rig.client.send(true);
+  const timeout = 1_000 + 2 * ms;
+  const line = row(`restored after ${ms} ms, timeout ${timeout} ms`);
+  await open(rig, { heartbeat: { interval: 300, timeout } });
+  await rig.client.send(SOME);
   await anyMoment();
   const since = now();
   rig.network.blackHole();
   await delay(ms);
   rig.network.heal();
   const before = await rig.client.fates();
-  await delay(3_500);
-  await judgeLives(rig, line, since, before);
+  await delay(timeout + 500);
+  await judgeLives(rig, line, since, before, timeout);
   await rig.client.close();
   return line;
 }
@@ -59,7 +62,7 @@ export async function ended(rig: Rig, how: 'RST' | 'FIN'): Promise<Row> {
   const since = now();
   await (how === 'RST' ? rig.server.reset() : rig.server.end());
   // At once, and not by the heartbeat.
-  const beat = { interval: 0, timeout: 250 };
+  const beat = { interval: 0, timeout: 700 };
   await judgeEnds(rig, line, await rig.client.ended(LONG), { code: 'ERR_CONNECTION_LOST', beat, since });
   await rig.client.close();
   return line;
@@ -68,7 +71,7 @@ export async function ended(rig: Rig, how: 'RST' | 'FIN'): Promise<Row> {
 export async function stoppedServer(rig: Rig, busy: boolean): Promise<Row> {
   const line = row(`server stopped (SIGSTOP), ${busy ? 'data both ways' : 'idle'}`);
   await open(rig, { paths: [busy ? '/feed' : '/quiet'] });
-  await rig.client.send(busy);
+  await rig.client.send(busy ? SOME : 0);
   await anyMoment();
   rig.serverProcess.kill('SIGSTOP');
   const fates = await rig.client.ended(LONG);
@@ -124,7 +127,8 @@ export async function stalls(rig: Rig, where: Where, lengths: readonly number[])
   for (const ms of lengths) {
     await delay(200 + Math.random() * 200);
     const since = now();
-    await rig.client.stall(where, ms);
+    const underWay = await rig.client.stall(where, ms);
+    if (where === 'pong in the kernel' && underWay === 0) line.wrong.push('no Pong was under way');
     await delay(BEAT.timeout + 400);
     before = await judgeLives(rig, line, since, before);
   }
@@ -151,7 +155,7 @@ export async function stallsInHandshake(rig: Rig, lengths: readonly number[]): P
   return line;
 }
 
-export async function stallOnDeadLink(rig: Rig, where: Where, ms: number): Promise<Row> {
+export async function stallOnDeadLink(rig: Rig, where: 'timer' | 'immediate', ms: number): Promise<Row> {
   const line = row(`black hole and a stall of ${ms / 1000} s: ${where}`);
   await open(rig, { modes: ['always'], heartbeat: BEAT });
   await anyMoment();
@@ -165,7 +169,7 @@ export async function stallOnDeadLink(rig: Rig, where: Where, ms: number): Promi
 
 /** Where the system does not tell, our own stall is named. */
 export async function ownStall(rig: Rig, ms: number): Promise<Row> {
-  const line = row(`the same, ${ms / 1000} s, and the system does not tell`);
+  const line = row(`black hole and a stall of ${ms / 1000} s, the system does not tell`);
   await open(rig, { modes: ['always'], heartbeat: OFTEN, delayed: true, foreign: true });
   await anyMoment();
   rig.network.blackHole();
@@ -191,7 +195,6 @@ export async function lostByStall(rig: Rig, ms: number): Promise<Row> {
   await judgeEnds(rig, line, fates, { code: 'ERR_CONNECTION_LOST' });
   for (const { kind, error } of fates) {
     if (error?.message.includes('event loop had just stood still')) continue;
-    line.right--;
     line.wrong.push(`${kind}: nothing of the stall in: ${error?.message}`);
   }
   await rig.client.close();
@@ -209,8 +212,8 @@ export async function suspended(rig: Rig, ms: number, dead: boolean): Promise<Ro
   await delay(ms);
   rig.clientProcess.kill('SIGCONT');
   if (dead) {
-    const beat = { ...BEAT, timeout: BEAT.timeout + ms };
-    await judgeEnds(rig, line, await rig.client.ended(LONG), { silence: 'link-dead', beat });
+    const fates = await rig.client.ended(LONG);
+    await judgeEnds(rig, line, fates, { silence: 'link-dead', beat: BEAT, suspended: ms });
     rig.network.heal();
   } else {
     await delay(BEAT.timeout + 400);
@@ -271,13 +274,13 @@ export async function diedWhilePaused(
 // ------------------------------------------------------------------------------------------------ slow, and flooded
 
 /** A ping lies behind a backlog that takes far longer than the timeout: as long as it moves, the link lives. */
-export async function slowLink(rig: Rig): Promise<Row> {
-  const line = row('1 Mbit/s with 0.5 MB in front of the ping');
-  await open({ ...rig, count: 2 }, { paths: ['/quiet'] });
+export async function slowLink(rig: Rig, count: number): Promise<Row> {
+  const line = row('1 Mbit/s and 0.4 MB in front of the pings');
+  await open({ ...rig, count }, { paths: ['/quiet'] });
   const since = now();
   const before = await rig.client.fates();
   rig.network.limitRate(1_000_000);
-  await rig.client.burst(200_000);
+  await rig.client.burst(400_000 / count);
   await delay(6_000);
   rig.network.limitRate(0);
   await delay(1_000);

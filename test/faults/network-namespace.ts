@@ -91,7 +91,7 @@ export function networkNamespace(t: TestContext): Network | undefined {
           'dev',
           near,
           'root',
-          ...`tbf rate ${bits} burst 16kb latency 300ms`.split(' '),
+          ...`tbf rate ${bits} burst 16kb latency 5s`.split(' '),
         );
     },
   };

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
+import { heartbeatSettings } from '../../src/heartbeat/settings.js';
 import { parseTcpTable, queueOf, type TcpQueue, tcpQueue } from '../../src/heartbeat/tcp-queue.js';
 import { causeOf, Evidence, weigh } from '../../src/heartbeat/verdict.js';
+import { Watchdog } from '../../src/heartbeat/watchdog.js';
 import { until } from '../leases/link.js';
 
 const HEADING =
@@ -22,6 +24,8 @@ const GONE =
   ' 110: 0100007F:C353 0100007F:1F90 01 00100000:00000000 04:00000014 00000000  1000        5 5 3 0 20\n';
 const TWICE =
   ' 111: 0200007F:C350 0200007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 6 2 0 20\n';
+const CLOSED =
+  ' 112: 0100007F:C355 0100007F:1F90 06 00000000:00000000 03:000014A8 00000000     0        0 0 3 0000000000000000\n';
 const V6 =
   '   0: 00000000000000000000000001000000:C354 00000000000000000000000001000000:1F90 01 00000001:00000002 01:00000014 00000001  1000        0 7 3 0 20\n';
 
@@ -31,7 +35,8 @@ describe("the kernel's table", () => {
   const at = (text: string, local: number) => queueOf(parseTcpTable(HEADING + text), { local, remote: 8080 });
 
   test('gives what is not acknowledged, what is not read, and how often the kernel has tried', () => {
-    const all = LISTENING + IDLE + DEAD + FULL + GONE;
+    const all = LISTENING + CLOSED + IDLE + DEAD + FULL + GONE;
+    assert.equal(at(all, 0xc355), undefined, 'closed sockets, of which there may be many, are passed over');
     assert.deepEqual(at(all, 0xc350), QUIET);
     assert.deepEqual(at(all, 0xc351), { unacknowledged: 0x1a2b, unread: 3, retries: 4, windowClosed: false });
     assert.deepEqual(at(all, 0xc352), {
@@ -80,6 +85,10 @@ describe('what it means', () => {
     assert.equal(weigh(flying, 900, 914), Evidence.underWay);
     assert.equal(weigh(flying, 914, 914), Evidence.silent);
   });
+  test('much in front of the ping: that is looked at again, though the kernel has lost patience', () => {
+    assert.equal(weigh({ ...dead, unacknowledged: 100_000 }, 0, 100_000), Evidence.behind);
+    assert.equal(weigh({ ...dead, unacknowledged: 100_000 }, 900, 914), Evidence.dead);
+  });
 
   test('each cause has its conditions', () => {
     const known = { asked: true, answered: true, stalled: 0, timeout: 500 };
@@ -92,6 +101,43 @@ describe('what it means', () => {
     assert.equal(causeOf(undefined, { ...known, stalled: 500 }), 'own-stall');
     assert.equal(causeOf(undefined, { ...known, stalled: 499 }), 'unknown');
     assert.equal(causeOf(Evidence.silent, { ...known, asked: false }), 'unknown');
+  });
+});
+
+describe('a ping on its way', () => {
+  const SIGHT = { lastReceivedAt: 0, pausedSince: 0, resumedAt: 0, sent: 0, queued: 0, taken: 0, sentAt: 0 };
+  const watchdog = (): Watchdog => {
+    const made = new Watchdog(heartbeatSettings({ interval: 1_000, timeout: 500 })!, 0);
+    made.asked(1_000, SIGHT, 500);
+    return made;
+  };
+
+  test('is waited for as long as what is in front of it is acknowledged, a look after the other', () => {
+    const made = watchdog();
+    assert.equal(made.wasUnderWay, false);
+    assert.equal(made.isUnderWay(1_500, 0, 500, 200, false), true);
+    assert.deepEqual([made.dueAt, made.wasUnderWay], [1_700, true]);
+    assert.equal(made.isUnderWay(1_700, 20_000, 500, 200, false), true);
+    assert.equal(made.dueAt, 2_200);
+    assert.equal(made.isUnderWay(2_200, 20_000, 500, 200, false), false);
+  });
+
+  test('and while the kernel waits, for up to two timeouts', () => {
+    const made = watchdog();
+    assert.equal(made.isUnderWay(1_500, 0, 500, 200, true), true);
+    assert.equal(made.isUnderWay(1_700, 0, 500, 200, true), true);
+    assert.equal(made.dueAt, 1_900);
+    assert.equal(made.isUnderWay(2_490, 0, 500, 200, true), true);
+    assert.equal(made.isUnderWay(2_500, 0, 500, 200, true), false);
+  });
+
+  test('when it has come to the peer, that has the timeout to answer, once', () => {
+    const made = watchdog();
+    assert.equal(made.hasJustArrived(1_500, 500), false, 'it was never seen on its way');
+    assert.equal(made.isUnderWay(1_500, 0, 500, 200, false), true);
+    assert.equal(made.hasJustArrived(1_700, 500), true);
+    assert.deepEqual([made.dueAt, made.wasUnderWay], [2_200, false]);
+    assert.equal(made.hasJustArrived(2_200, 500), false);
   });
 });
 
