@@ -246,7 +246,8 @@ export class Subscriber implements Source {
       this.#timers.delete(cancel);
       if (this.#keys.get(key) !== here) return;
       if (isSubscribe) this.#keys.delete(key);
-      else here.state = 'subscribed';
+      // It may have been given back because nobody knows whether the venue has it.
+      else here.state = 'doubtful';
       this.#look(key);
     });
     this.#timers.add(cancel);

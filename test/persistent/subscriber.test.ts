@@ -282,7 +282,20 @@ describe('the desired set on one connection', () => {
           assert.equal(clock.pending, 0);
         },
       ),
-      { numRuns: 300 },
+      {
+        numRuns: 300,
+        examples: [
+          [
+            [
+              { do: 'want', key: 0 },
+              { do: 'pass', ms: 1_000 },
+              { do: 'answer', how: 'not now' },
+              { do: 'answer', how: 'not now' },
+            ],
+            1,
+          ],
+        ],
+      },
     );
   });
 });
