@@ -185,7 +185,8 @@ export class ContinuityKeeper {
     const { resync } = track;
     if (resync?.isHolding) {
       if (!(mark?.reset && resync.isOfVenue)) {
-        this.#closeGap(track.entry.key, boundOf(mark, now), mark && track.tracker.missing(mark));
+        if (mark !== undefined || track.sequence === undefined)
+          this.#closeGap(track.entry.key, boundOf(mark, now), mark && track.tracker.missing(mark));
         resync.hold(message, mark);
         return false;
       }
