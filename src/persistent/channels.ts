@@ -28,7 +28,6 @@ export interface ChannelsOwner {
 }
 
 interface Queue {
-  readonly channel: string | undefined;
   readonly messages: ConsumerQueue;
   iterator: MessageIterator;
   isFull: boolean;
@@ -81,13 +80,18 @@ export class Channels {
     }
   }
 
-  /** `onLeft`: the loop has ended, or its signal has aborted. */
-  iterate(channel: string | undefined, options: ConsumerOptions, onLeft: () => void): MessageIterator {
-    const messages = new ConsumerQueue(channel, options, (before, after, missed) =>
+  /** @throws UsageError `ERR_INVALID_OPTION` */
+  queue(channel: string | undefined, options: ConsumerOptions): ConsumerQueue {
+    return new ConsumerQueue(channel, options, (before, after, missed) =>
       this.#owner.onDropped(channel, before, after, missed),
     );
+  }
+
+  /** `onLeft`: the loop has ended, or its signal has aborted. */
+  iterate(messages: ConsumerQueue, options: ConsumerOptions, onLeft: () => void): MessageIterator {
+    const { channel } = messages;
     const queues = channel === undefined ? this.#all : this.#queuesOf(channel);
-    const queue = { channel, messages, isFull: false } as Queue;
+    const queue = { messages, isFull: false } as Queue;
     const release = (): void => {
       messages.end();
       queues.delete(queue);
@@ -143,7 +147,7 @@ export class Channels {
     if (!messages.isFull || queue.isFull) return;
     const { whenFull } = messages;
     if (whenFull === 'pause' || whenFull === 'disconnect') this.#setFull(queue, true);
-    if (whenFull === 'disconnect') this.#owner.onTooSlow(queue.channel);
+    if (whenFull === 'disconnect') this.#owner.onTooSlow(messages.channel);
   }
 
   #take(queue: Queue): KeptMessage | undefined {

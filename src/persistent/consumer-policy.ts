@@ -61,7 +61,7 @@ const COMPACT_AFTER = 1_024;
 
 export class ConsumerQueue {
   readonly whenFull: WhenFull;
-  readonly #channel: string | undefined;
+  readonly channel: string | undefined;
   readonly #options: Required<Pick<ConsumerOptions, 'maxBytes' | 'maxMessages'>> & ConsumerOptions;
   readonly #onDropped: (before: GapBound | undefined, after: GapBound | undefined, missed: number) => void;
   #waiting: (Waiting | undefined)[] = [];
@@ -86,7 +86,7 @@ export class ConsumerQueue {
     const { conflateBy, maxBytes = 1024 * 1024, maxMessages = 1_024, whenFull = 'pause' } = options;
     if ((whenFull === 'conflate') !== (conflateBy !== undefined))
       throw new UsageError('ERR_INVALID_OPTION', "`whenFull: 'conflate'` and `conflateBy` need each other");
-    this.#channel = channel;
+    this.channel = channel;
     this.whenFull = whenFull;
     this.#options = { ...options, maxBytes, maxMessages };
     this.#onDropped = onDropped;
@@ -143,7 +143,7 @@ export class ConsumerQueue {
   stats(): ConsumerStats {
     const oldest = this.#waiting[this.#head];
     return {
-      channel: this.#channel,
+      channel: this.channel,
       whenFull: this.whenFull,
       waiting: this.length,
       bytes: this.#bytes,

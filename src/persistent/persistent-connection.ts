@@ -199,9 +199,11 @@ export class PersistentConnection {
     if (channel !== undefined && this.#options.channelOf === undefined)
       throw new UsageError('ERR_INVALID_OPTION', 'messages(channel) needs the option `channelOf`');
     const subscribes = options.subscribe ?? this.#options.subscriptions !== undefined;
+    // An option that is wrong throws here, before anybody wants anything.
+    const queue = this.#channels.queue(channel, options);
     const subscription =
       channel !== undefined && subscribes && !this.#machine.isClosed ? this.subscribe(channel) : undefined;
-    const iterator = this.#channels.iterate(channel, options, () => {
+    const iterator = this.#channels.iterate(queue, options, () => {
       subscription?.unsubscribe();
       this.#leg?.attend();
     });
