@@ -83,8 +83,10 @@ const RESTART_AFTER_INTERRUPTION = 1_000;
 export class SequenceTracker {
   readonly #kind: Sequence['kind'];
   #last: number | undefined;
+  /** The id that came last, whatever it was worth. */
+  #position = Number.NEGATIVE_INFINITY;
+  /** Late messages since the ids went back. */
   #late = 0;
-  #lastLate = 0;
 
   constructor(kind: Sequence['kind']) {
     this.#kind = kind;
@@ -117,10 +119,14 @@ export class SequenceTracker {
   judge(mark: SequenceMark, interrupted = false): Verdict {
     const verdict = this.#compare(mark);
     if (verdict === 'late') {
-      this.#late = this.#late > 0 && mark.id > this.#lastLate ? this.#late + 1 : 1;
-      this.#lastLate = mark.id;
+      // Going on below the last one, the stream has yet to come to where a snapshot was ahead of it.
+      const goesOn = mark.id > this.#position;
+      this.#position = mark.id;
+      if (!goesOn) this.#late = 1;
+      else if (this.#late > 0) this.#late++;
       if (this.#late < (interrupted ? RESTART_AFTER_INTERRUPTION : RESTART_AFTER)) return 'late';
     }
+    this.#position = mark.id;
     this.begin(mark.id);
     return verdict === 'late' ? 'restart' : verdict;
   }

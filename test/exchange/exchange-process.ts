@@ -9,6 +9,9 @@ export interface ExchangeCalls {
   /** `delay`: ms that every byte takes, in each direction. */
   start(options: ExchangeOptions & { delay?: number }): { url: string };
   publishEvery(options: { ms: number; channels: string[]; count?: number }): void;
+  publishGiant(options: { channel: string; bytes: number }): void;
+  /** Ends what `publishEvery` began. */
+  stopPublishing(none: undefined): void;
   rules(rules: Partial<Rules>): void;
   resetAll(none: undefined): void;
   report(none: undefined): ExchangeReport;
@@ -38,6 +41,8 @@ if (process.send !== undefined) {
         return { url: `ws://127.0.0.1:${await delayingProxy(exchange.port, delay)}/` };
       },
       publishEvery: ({ ms, channels, count }) => exchange.publishEvery(ms, channels, count),
+      publishGiant: ({ channel, bytes }) => exchange.publishGiant(channel, bytes),
+      stopPublishing: () => exchange.stopPublishing(),
       rules: (rules) => void Object.assign(exchange.rules, rules),
       resetAll: () => exchange.resetAll(),
       report: () => ({

@@ -118,12 +118,22 @@ export class Exchange {
     }
   }
 
+  /** A message of so many bytes more than others. */
+  publishGiant(channel: string, bytes: number): void {
+    const message = { ...this.market.next(channel), filler: 'x'.repeat(bytes) };
+    for (const session of this.sessions) if (session.subscriptions.has(channel)) session.send(message);
+  }
+
   /** Keeps publishing, so many of each channel every `ms`. */
   publishEvery(ms: number, channels: readonly string[], count = 1): void {
     const timer = setInterval(() => {
       for (let i = 0; i < count; i++) this.publish(...channels);
     }, ms);
     this.#timers.add(timer);
+  }
+
+  stopPublishing(): void {
+    for (const timer of this.#timers) clearInterval(timer);
   }
 
   /** Goes on answering, and sends no data, or none of some channels: the publisher behind it has stopped. */

@@ -71,6 +71,15 @@ describe('what the numbers say', () => {
     assert.deepEqual(of(1, 17).slice(-3), ['late', 'restart', 'next']);
   });
 
+  test('a snapshot ahead of its stream: what it contains is late, however much that is, and no restart', () => {
+    const tracker = new SequenceTracker('contiguous');
+    tracker.judge({ id: 10 });
+    tracker.begin(500);
+    const verdicts = Array.from({ length: 492 }, (_, i) => tracker.judge({ id: 11 + i }));
+    assert.deepEqual(new Set(verdicts.slice(0, 490)), new Set(['late']));
+    assert.deepEqual(verdicts.slice(490), ['next', 'next']);
+  });
+
   test('of any stream, what is in order and what is missing is the whole, whatever repeats', () => {
     const drop = fc.array(fc.tuple(fc.boolean(), fc.nat(3)), { minLength: 1, maxLength: 200 });
     fc.assert(
