@@ -307,13 +307,16 @@ export class ContinuityKeeper {
         return owner.isPaused;
       },
       resubscribe: () => owner.resubscribe(key),
+      trackerFrom(snapshot) {
+        const from = new SequenceTracker(track.sequence?.kind ?? 'contiguous');
+        from.begin(snapshot);
+        return from;
+      },
       begin: (snapshot) => {
         tracker.begin(snapshot);
         track.last = boundOf(snapshot === undefined ? undefined : { id: snapshot }, this.#clock.now());
         this.#closeGap(key, track.last);
       },
-      isCovered: (mark) => tracker.isLate(mark),
-      missing: (mark) => tracker.missing(mark),
       deliver: (message, mark) => {
         if (!this.#follows(track, mark, this.#clock.now())) return;
         try {

@@ -9,7 +9,7 @@ import { HeartwireError } from '../errors.js';
 import { Message } from '../protocol/message.js';
 import type { Clock } from './clock.js';
 import type { Gap } from './gap.js';
-import type { SequenceMark } from './sequence.js';
+import type { SequenceMark, SequenceTracker } from './sequence.js';
 
 /** What is asked for. */
 export interface ResyncRequest {
@@ -70,12 +70,10 @@ export interface ResyncOwner {
   readonly isPaused: boolean;
   /** Subscribes anew; false: it cannot be done now. */
   resubscribe(): boolean;
-  /** From here the ids go on. */
+  /** What the numbers would say from this snapshot on. */
+  trackerFrom(snapshot: number | undefined): SequenceTracker;
+  /** From this snapshot the ids go on. */
   begin(snapshot: number | undefined): void;
-  /** Contained in what was begun with. */
-  isCovered(mark: SequenceMark): boolean;
-  /** How many are missing before it; undefined: unknown. */
-  missing(mark: SequenceMark): number | undefined;
   /** A held update is delivered like any other, unless it was late, or a gap before it makes `begin` necessary. */
   deliver(message: Message, mark: SequenceMark | undefined): void;
   onResynced(resynced: Resynced): void;
@@ -220,13 +218,14 @@ export class ChannelResync {
     this.#asked = undefined;
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
-    this.#owner.begin(snapshot);
-    const follows = this.#held.filter(({ mark }) => mark === undefined || !this.#owner.isCovered(mark));
+    const tracker = this.#owner.trackerFrom(snapshot);
+    const follows = this.#held.filter(({ mark }) => mark === undefined || !tracker.isLate(mark));
     const mark = follows.find((held) => held.mark !== undefined)?.mark;
-    if (snapshot !== undefined && mark !== undefined && this.#owner.missing(mark) !== 0 && !mark.reset) {
+    if (snapshot !== undefined && mark !== undefined && tracker.missing(mark) !== 0 && !mark.reset) {
       this.#failed(tooOld(this.#channel, snapshot, mark.from ?? mark.id));
       return;
     }
+    this.#owner.begin(snapshot);
     this.#covered += this.#held.length - follows.length;
     this.#held = follows;
     this.#bytes = follows.reduce((sum, { data }) => sum + data.length, 0);

@@ -69,12 +69,22 @@ export class Ledger {
     const ranges = listOf(this.#reported, channel);
     const isReported = (id: number): boolean => ranges.some(([from, to]) => id >= from && id <= to);
     const silent = sent.filter((id) => !taken.has(id) && !isReported(id));
+    if (silent.length > 0) about += `: ${this.#told(channel)}`;
     assert.deepEqual(silent, [], `${channel}: neither delivered nor reported ${about}`);
     // A snapshot is delivered under the id of the update that it ends with.
     const both = delivered.filter((id) => ranges.some(([from, to]) => id >= from && id < to));
     assert.deepEqual(both, [], `${channel}: delivered and reported missing ${about}`);
-    const unknown = [...taken].filter((id) => !sent.includes(id) && id < (sent[0] ?? 0));
+    const known = new Set(sent);
+    const unknown = delivered.filter((id) => id >= sent[0] && !known.has(id));
     assert.deepEqual(unknown, [], `${channel}: delivered and never sent ${about}`);
+  }
+
+  /** What was said of a channel, for people. */
+  #told(channel: string): string {
+    const gaps = this.gaps.map((gap) => ({ ...gap, failure: gap.failure?.kind }));
+    const resyncs = this.resyncs.map(({ gap: _, ...resync }) => resync);
+    const told = [...gaps, ...resyncs].filter((each) => each.channel === channel);
+    return told.map((each) => JSON.stringify(each)).join('\n');
   }
 
   #report(channel: string, range: Range): void {
