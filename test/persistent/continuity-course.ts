@@ -198,7 +198,8 @@ export async function runCourse({
     for (const channel of CHANNELS) {
       const last = await exchange.call('sequence', channel);
       const isThere = (): boolean =>
-        (ledger.delivered(channel).at(-1) ?? 0) >= last || (channel === BOOK && book.seq >= last);
+        (ledger.delivered(channel).at(-1) ?? 0) >= last ||
+        ledger.resyncs.some((resynced) => resynced.channel === channel && resynced.snapshot! >= last);
       await until(`${channel} has come to ${last}, ${about}: ${JSON.stringify(feed.stats())}`, isThere);
       const first = lookedAt.get(channel) ?? (ledger.delivered(channel)[0] ?? last) - 1;
       const there = Array.from({ length: last - first }, (_, i) => first + 1 + i);
