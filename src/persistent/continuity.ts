@@ -166,6 +166,7 @@ export class ContinuityKeeper {
   end(): void {
     this.#watchdog.disarmAll();
     for (const { resync } of this.#tracks.values()) resync?.cancel();
+    this.#tracks.clear();
     for (const channel of this.#open.channels()) this.#closeGap(channel, undefined);
   }
 
@@ -219,7 +220,9 @@ export class ContinuityKeeper {
     let gap = this.#closeGap(key, after, missed);
     if (gap === undefined && verdict === 'gap') gap = this.#tell(key, 'sequence', track.last, after, missed);
     if (gap === undefined && verdict === 'restart') gap = this.#tell(key, 'restart', track.last, after);
-    if (gap !== undefined && gap.missed !== 0 && verdict !== 'reset' && track.resync !== undefined) {
+    const isBroken = gap !== undefined && gap.missed !== 0 && verdict !== 'reset';
+    // A listener may have had enough of the channel, or of everything.
+    if (isBroken && track.resync !== undefined && this.#tracks.get(key) === track) {
       track.resync.begin(gap);
       return false;
     }

@@ -14,7 +14,7 @@ import type { SequenceMark, SequenceTracker } from './sequence.js';
 /** What is asked for. */
 export interface ResyncRequest {
   readonly channel: string;
-  /** What made it necessary; undefined: the subscription has just begun. */
+  /** What made it necessary; undefined: the subscription has begun, or begun anew. */
   readonly gap: Gap | undefined;
   /** 1 for the first, and one more for each that failed. */
   readonly attempt: number;
@@ -178,6 +178,7 @@ export class ChannelResync {
     this.#bytes = 0;
     this.#isReplaying = false;
     this.#isHolding = !this.isOfVenue;
+    this.#gap = undefined;
     this.#attempt = 0;
     this.#covered = 0;
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Gap, PersistentEvents } from '../../src/index.js';
+import { exchangeNextDoor } from '../exchange/remote-exchange.js';
 import { exchangeFor, feedTo, until } from './feed.js';
 import { Ledger, numbered } from './ledger.js';
 
@@ -225,6 +226,27 @@ describe('liveness of data', () => {
     assert.ok(stale[2].silence >= 2 * 60, `twice the time, after ${stale[2].silence} ms`);
     exchange.publishEvery(5, ['trades.A']);
     await until('live', () => live.length === 1);
+  });
+
+  test('an event loop that stood still is no silence: what has arrived meanwhile is read first', async (t) => {
+    const exchange = exchangeNextDoor(t);
+    const { url } = await exchange.call('start', {});
+    await exchange.call('publishEvery', { ms: 10, channels: ['trades.A'] });
+    const { feed } = feedTo(t, { url, tls: undefined }, { continuity: { deadline: 400 } });
+    const { stale } = watch(feed);
+    const subscription = feed.subscribe('trades.A');
+    await until('data', () => subscription.lastDataAt !== undefined);
+    for (let i = 0; i < 3; i++) {
+      await new Promise<void>((resolve) =>
+        setImmediate(() => {
+          const end = performance.now() + 700;
+          while (performance.now() < end);
+          resolve();
+        }),
+      );
+      await delay(50);
+    }
+    assert.deepEqual(stale, []);
   });
 
   test('nothing is watched without a subscription, before its acknowledgement, or while reading is paused', async (t) => {

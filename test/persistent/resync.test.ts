@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Message, PersistentEvents, PersistentOptions, ResyncOptions } from '../../src/index.js';
+import type {
+  Message,
+  PersistentEvents,
+  PersistentOptions,
+  ResyncOptions,
+  ResyncRequest,
+} from '../../src/index.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { DataMessage } from '../exchange/market.js';
 import { Book } from './book.js';
@@ -115,14 +121,10 @@ describe('resync of one channel', () => {
     const from = ledger.delivered(CHANNEL).length;
     await until('live again', () => ledger.delivered(CHANNEL).length > from + 10);
     assert.equal(ledger.gaps.filter(({ channel }) => channel === CHANNEL).at(-1)!.reason, 'outage');
-    ledger.check(CHANNEL, exchange.sentTo(CHANNEL));
-    await feed.close();
-    // What is still on its way is applied to ours, and nothing else is.
-    for (const { message } of exchange.log) {
-      const data = message as DataMessage;
-      if (data.channel === CHANNEL && data.type === 'update' && data.seq > book.seq) book.take(data);
-    }
+    exchange.stopPublishing();
+    await until('the last', () => book.seq === exchange.market.sequence(CHANNEL));
     assert.deepEqual(book.levels, theirs());
+    ledger.check(CHANNEL, exchange.sentTo(CHANNEL));
   });
 
   test('a gap among the held updates: another snapshot', async (t) => {
@@ -178,6 +180,57 @@ describe('resync of one channel', () => {
     assert.deepEqual(book.levels, theirs());
   });
 
+  test('a snapshot that was too old changes nothing: a loss right after it is reported from what was delivered', async (t) => {
+    const { exchange, feed, ledger, failures_, readyAfter } = await bookOf(t, (exchange) => ({
+      snapshot: ({ attempt, gap }) => (gap && attempt === 1 ? 3 : exchange.market.sequence(CHANNEL)),
+    }));
+    feed.subscribe(CHANNEL);
+    await feed.ready;
+    await until('it has begun', () => ledger.resyncs.length === 1);
+    exchange.publish(CHANNEL, CHANNEL);
+    exchange.skip(CHANNEL, 3);
+    exchange.publish(CHANNEL, CHANNEL);
+    await until('too old', () => failures_.length === 1);
+    exchange.resetAll();
+    await readyAfter(1);
+    exchange.publish(CHANNEL, CHANNEL);
+    await until('in line', () => ledger.resyncs.length === 2 && feed.stats().held === 0);
+    exchange.publish(CHANNEL);
+    await until('live', () => ledger.delivered(CHANNEL).at(-1) === 10);
+    assert.deepEqual(
+      ledger.gaps.map(({ reason, before }) => [reason, before?.id]),
+      [
+        ['sequence', 2],
+        ['outage', 2],
+      ],
+    );
+    ledger.check(CHANNEL, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  test('who unsubscribes when told of a gap is asked for no snapshot; what is asked for at the end is aborted', async (t) => {
+    const signals: AbortSignal[] = [];
+    const snapshot = ({ signal, gap }: ResyncRequest): Promise<undefined> | undefined => {
+      signals.push(signal);
+      return gap && new Promise(() => {});
+    };
+    const { exchange, feed, ledger } = await bookOf(t, () => ({ snapshot }));
+    const subscription = feed.subscribe(CHANNEL);
+    feed.subscribe('book.B');
+    feed.on('gap', ({ channel }) => channel === CHANNEL && subscription.unsubscribe());
+    await feed.ready;
+    await until('both have begun', () => ledger.resyncs.length === 2);
+    for (const channel of [CHANNEL, 'book.B']) {
+      exchange.publish(channel);
+      exchange.skip(channel);
+      exchange.publish(channel);
+    }
+    await until('the gaps', () => ledger.gaps.length === 2);
+    await delay(20);
+    assert.deepEqual([signals.length, feed.stats().held], [3, 1]);
+    await feed.close();
+    assert.deepEqual([signals[2].aborted, feed.stats().held], [true, 0]);
+  });
+
   test('held updates are bounded: with more, another snapshot is asked for', async (t) => {
     const { exchange, feed, book, failures_, theirs, ledger } = await bookOf(t, (exchange, book) => ({
       maxMessages: 50,
@@ -226,13 +279,10 @@ describe('resync of one channel', () => {
         ['subscribe', [CHANNEL]],
       ],
     );
-    ledger.check(CHANNEL, exchange.sentTo(CHANNEL));
-    await feed.close();
-    for (const { message } of exchange.log) {
-      const data = message as DataMessage;
-      if (data.channel === CHANNEL && data.type === 'update' && data.seq > book.seq) book.take(data);
-    }
+    exchange.stopPublishing();
+    await until('the last', () => book.seq === exchange.market.sequence(CHANNEL));
     assert.deepEqual(book.levels, theirs());
+    ledger.check(CHANNEL, exchange.sentTo(CHANNEL));
   });
 
   test('while delivery is paused nothing is replayed; afterwards, in order', async (t) => {
