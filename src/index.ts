@@ -16,6 +16,7 @@ import {
 import { venueHeartbeats } from './heartbeat/venues.js';
 import { ConnectionBudget } from './persistent/connection-budget.js';
 import { PersistentConnection } from './persistent/persistent-connection.js';
+import { sequenceOf } from './persistent/sequence.js';
 import { venues } from './persistent/venues.js';
 import { Message } from './protocol/message.js';
 import { createWebSocketStream } from './websocket/stream.js';
@@ -44,18 +45,23 @@ export type {
 } from './options.js';
 export type { BackoffOptions } from './persistent/backoff.js';
 export type { Clock } from './persistent/clock.js';
+export type { ConsumerOptions, ConsumerStats, WhenFull } from './persistent/consumer-policy.js';
 export type { Failure, FailureKind, RetryDecision } from './persistent/failure.js';
+export type { Gap, GapBound, GapReason } from './persistent/gap.js';
 export type { HeldLimits, HeldMessage } from './persistent/held-messages.js';
 export type { UnknownOutcome } from './persistent/outcomes.js';
 export type { PersistentEnd, PersistentEvents, PersistentStats } from './persistent/persistent-events.js';
 export type {
   Attempt,
   AttemptOptions,
+  Continuity,
   MessageRate,
   PersistentOptions,
   PersistentSendOptions,
   RecoverySession,
 } from './persistent/persistent-options.js';
+export type { Resynced, ResyncFailure, ResyncOptions, ResyncRequest } from './persistent/resync.js';
+export type { Sequence, SequenceMark } from './persistent/sequence.js';
 export type { PersistentState, Transition } from './persistent/states.js';
 export type { Subscription, SubscriptionState } from './persistent/subscription.js';
 export type {
@@ -100,6 +106,7 @@ const commonJs = /* @__PURE__ */ Object.assign(WebSocket, {
   venueHeartbeats,
   ConnectionBudget,
   PersistentConnection,
+  sequenceOf,
   venues,
 });
 
@@ -119,6 +126,7 @@ export {
   ProtocolError,
   type RawData,
   ReadyState,
+  sequenceOf,
   UsageError,
   venueHeartbeats,
   venues,

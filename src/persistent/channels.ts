@@ -1,23 +1,40 @@
 /**
- * Who takes the messages of which channel. Every iterator has a bounded queue of its own; when one is full, reading
- * stops until its loop has caught up, so that nothing is lost and nothing grows. One slow loop slows all channels.
+ * Who takes the messages of which channel. Every iterator has a bounded queue of its own. When one is full that may
+ * lose nothing, reading stops until its loop has caught up: one such slow loop slows all channels.
  */
 
 import type { HeartwireError } from '../errors.js';
 import { MessageIterator } from '../message-iterator.js';
-import { type KeptMessage, MessageQueue } from '../message-queue.js';
-import type { WaitOptions } from '../options.js';
+import type { KeptMessage } from '../message-queue.js';
 import type { Message } from '../protocol/message.js';
+import { type ConsumerOptions, ConsumerQueue, type ConsumerStats } from './consumer-policy.js';
+import type { GapBound } from './gap.js';
+import type { SequenceMark } from './sequence.js';
+
+/** What its owner knows, does and is told. */
+export interface ChannelsOwner {
+  /** The numbers of the message that is delivered. */
+  markOf(channel: string | undefined): SequenceMark | undefined;
+  /** Reading must stop, or may go on. */
+  onBlocked(): void;
+  onDropped(
+    channel: string | undefined,
+    before: GapBound | undefined,
+    after: GapBound | undefined,
+    missed: number,
+  ): void;
+  /** A loop is behind that would rather have no connection. */
+  onTooSlow(channel: string | undefined): void;
+}
 
 interface Queue {
-  readonly messages: MessageQueue;
+  readonly messages: ConsumerQueue;
   iterator: MessageIterator;
   isFull: boolean;
 }
 
 export class Channels {
-  /** Reading must stop, or may go on. */
-  readonly #onBlocked: (blocked: boolean) => void;
+  readonly #owner: ChannelsOwner;
   readonly #queues = new Map<string, Set<Queue>>();
   /** Those that take every message. */
   readonly #all = new Set<Queue>();
@@ -25,8 +42,8 @@ export class Channels {
   /** Set when no message will come any more. */
   ended: { error: HeartwireError | undefined } | undefined;
 
-  constructor(onBlocked: (blocked: boolean) => void) {
-    this.#onBlocked = onBlocked;
+  constructor(owner: ChannelsOwner) {
+    this.#owner = owner;
   }
 
   get isEmpty(): boolean {
@@ -46,16 +63,30 @@ export class Channels {
     let shared = false;
     for (const queue of [...(queues ?? []), ...this.#all]) {
       // A Buffer is its receiver's own.
-      this.#push(queue, shared && !isText ? { ...kept, data: Buffer.from(kept.data) } : kept);
+      this.#push(
+        queue,
+        message,
+        shared && !isText ? { ...kept, data: Buffer.from(kept.data) } : kept,
+        channel,
+      );
       shared = true;
     }
   }
 
+  /** @throws UsageError `ERR_INVALID_OPTION` */
+  queue(channel: string | undefined, options: ConsumerOptions): ConsumerQueue {
+    return new ConsumerQueue(channel, options, (before, after, missed) =>
+      this.#owner.onDropped(channel, before, after, missed),
+    );
+  }
+
   /** `onLeft`: the loop has ended, or its signal has aborted. */
-  iterate(channel: string | undefined, options: WaitOptions, onLeft: () => void): MessageIterator {
+  iterate(messages: ConsumerQueue, options: ConsumerOptions, onLeft: () => void): MessageIterator {
+    const { channel } = messages;
     const queues = channel === undefined ? this.#all : this.#queuesOf(channel);
-    const queue = { messages: new MessageQueue(), isFull: false } as Queue;
+    const queue = { messages, isFull: false } as Queue;
     const release = (): void => {
+      messages.end();
       queues.delete(queue);
       if (queues.size === 0 && channel !== undefined) this.#queues.delete(channel);
       this.#setFull(queue, false);
@@ -84,6 +115,10 @@ export class Channels {
     for (const { iterator } of this.#everyQueue()) iterator.wake();
   }
 
+  stats(): ConsumerStats[] {
+    return Array.from(this.#everyQueue(), ({ messages }) => messages.stats());
+  }
+
   *#everyQueue(): Iterable<Queue> {
     for (const queues of [...this.#queues.values()]) yield* [...queues];
     yield* [...this.#all];
@@ -98,10 +133,14 @@ export class Channels {
     return queues;
   }
 
-  #push(queue: Queue, message: KeptMessage): void {
-    queue.messages.push(message);
+  #push(queue: Queue, message: Message, kept: KeptMessage, channel: string | undefined): void {
+    const { messages } = queue;
+    messages.push(message, kept, this.#owner.markOf(channel));
     queue.iterator.wake();
-    if (queue.messages.isFull) this.#setFull(queue, true);
+    if (!messages.isFull || queue.isFull) return;
+    const { whenFull } = messages;
+    if (whenFull === 'pause' || whenFull === 'disconnect') this.#setFull(queue, true);
+    if (whenFull === 'disconnect') this.#owner.onTooSlow(messages.channel);
   }
 
   #take(queue: Queue): KeptMessage | undefined {
@@ -114,6 +153,6 @@ export class Channels {
     if (queue.isFull === isFull) return;
     queue.isFull = isFull;
     this.#full += isFull ? 1 : -1;
-    if (this.#full === (isFull ? 1 : 0)) this.#onBlocked(isFull);
+    if (this.#full === (isFull ? 1 : 0)) this.#owner.onBlocked();
   }
 }

@@ -15,6 +15,7 @@ export class Entry {
   references = 0;
   state: SubscriptionState = 'pending';
   refusal: HeartwireError | undefined;
+  lastDataAt: number | undefined;
   #settled: Deferred<void> | undefined;
 
   constructor(key: string, params: unknown) {

@@ -41,6 +41,10 @@ export type FailureKind =
   | 'authentication'
   /** A subscription was not acknowledged, however often asked for. */
   | 'subscription'
+  /** A subscription's data had stopped, and asking for it anew did not help. */
+  | 'stale'
+  /** A loop did not keep up, and its policy is to disconnect. */
+  | 'slow-consumer'
   /** `reconnect()` was called. */
   | 'application'
   /** An option is wrong, or this process lacks something: trying again would change nothing. */
@@ -95,6 +99,8 @@ export const POLICIES: Readonly<Record<FailureKind, Policy>> = {
   closed: AT_ONCE_THERE,
   application: AT_ONCE_THERE,
   heartbeat: AT_ONCE,
+  stale: AT_ONCE,
+  'slow-consumer': AFTER_BACKOFF,
   refused: AT_ONCE,
   unreachable: AT_ONCE,
   timeout: AT_ONCE,

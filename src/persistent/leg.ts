@@ -15,6 +15,7 @@ import type { CloseInfo } from '../report.js';
 import type { AddressRotation } from './address-rotation.js';
 import type { Channels } from './channels.js';
 import type { Clock } from './clock.js';
+import type { ContinuityKeeper } from './continuity.js';
 import { deferred } from './deferred.js';
 import type { DesiredSet, Entry } from './desired-set.js';
 import { type FailureKind, kindOfClose, kindOfError } from './failure.js';
@@ -48,6 +49,7 @@ export interface LegHost {
   readonly messageRate: MessageRate | undefined;
   readonly desired: DesiredSet;
   readonly channels: Channels;
+  readonly continuity: ContinuityKeeper;
   readonly rotation: AddressRotation;
   /** Messages that were queued while there was no leg to send them. */
   readonly held: Source;
@@ -300,16 +302,17 @@ export class Leg implements Attempt {
 
   /** Something has begun, or ceased, to wait for messages. */
   attend(): void {
-    const { awaitsOutcomes, channels } = this.#host;
+    const { awaitsOutcomes, channels, continuity } = this.#host;
     this.#attention.needed =
       this.#awaitsData ||
       this.#expectations.size > 0 ||
       this.#subscriber?.isAttentive === true ||
       awaitsOutcomes ||
+      continuity.isNeeded ||
       !channels.isEmpty;
   }
 
-  /** False: it comes too late for anybody. */
+  /** False: nobody is to have it, or not yet. */
   #look(message: Message): boolean {
     if (this.#isOver) return false;
     const { acknowledges, channelOf } = this.#host.options;
@@ -326,7 +329,9 @@ export class Leg implements Attempt {
         this.#host.onData(this);
         this.attend();
       }
-      this.#host.channels.deliver(message, channel);
+      const { channels, continuity } = this.#host;
+      if (continuity.isNeeded && !continuity.admit(this, message, channel)) return false;
+      channels.deliver(message, channel);
     } catch (thrown) {
       // A matcher of the application's failed; the message is delivered all the same.
       rethrow(thrown);

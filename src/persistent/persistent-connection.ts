@@ -7,7 +7,6 @@
 import type { Connection } from '../connection.js';
 import { HeartwireError, UsageError } from '../errors.js';
 import type { MessageIterator } from '../message-iterator.js';
-import type { WaitOptions } from '../options.js';
 import { rethrow } from '../protocol/callback.js';
 import { closePayload } from '../protocol/closing-handshake.js';
 import type { Payload } from '../protocol/payload.js';
@@ -16,6 +15,8 @@ import { Backoff } from './backoff.js';
 import { Channels } from './channels.js';
 import { type Clock, systemClock } from './clock.js';
 import { ConnectionBudget, sharedBudget, type Turn } from './connection-budget.js';
+import type { ConsumerOptions } from './consumer-policy.js';
+import { ContinuityKeeper } from './continuity.js';
 import { deferred } from './deferred.js';
 import { DesiredSet } from './desired-set.js';
 import { Events } from './events.js';
@@ -43,6 +44,7 @@ export class PersistentConnection {
   readonly #desired = new DesiredSet();
   readonly #outgoing: Outgoing;
   readonly #channels: Channels;
+  readonly #continuity: ContinuityKeeper;
   readonly #host: LegHost;
   readonly #rotation = new AddressRotation();
   readonly #resolveClosed: (end: PersistentEnd) => void;
@@ -69,7 +71,8 @@ export class PersistentConnection {
     this.#clock = options.clock ?? systemClock;
     this.#backoff = new Backoff(options.backoff ?? {}, options.random ?? Math.random);
     this.#outgoing = new Outgoing(this.#clock, options, this.#outgoingOwner());
-    this.#channels = new Channels(() => this.#applyPause());
+    this.#continuity = this.#makeContinuity();
+    this.#channels = this.#makeChannels();
     this.#machine = new StateMachine((transition) => this.#events.emit('state', transition));
     const { promise, resolve } = deferred<PersistentEnd>();
     this.closed = promise;
@@ -157,10 +160,24 @@ export class PersistentConnection {
       throw new UsageError('ERR_INVALID_OPTION', 'subscribe() needs the option `subscriptions`');
     if (this.#machine.isClosed) throw this.#outgoing.notReady();
     const entry = this.#desired.add(key, params);
-    if (entry.references === 1) this.#leg?.subscriber?.changed(key);
+    const changed = (): void => {
+      this.#leg?.attend();
+      this.#leg?.subscriber?.changed(key);
+    };
+    if (entry.references === 1) {
+      try {
+        this.#continuity.wanted(entry);
+      } catch (thrown) {
+        this.#desired.release(entry);
+        throw thrown;
+      }
+      changed();
+    }
     return new Subscription(entry, () => {
       this.#desired.release(entry);
-      if (entry.references === 0) this.#leg?.subscriber?.changed(key);
+      if (entry.references > 0) return;
+      this.#continuity.released(key);
+      changed();
     });
   }
 
@@ -172,18 +189,21 @@ export class PersistentConnection {
   /**
    * `for await (const message of feed.messages('trades'))`: the messages of a channel, as `channelOf` tells it, or
    * of all channels, over all reconnections. Subscribes to the key of the same name until the loop is left, unless
-   * `subscribe` is false. Up to 1 MiB and 1 024 messages wait for the loop, then the socket pauses. The loop ends
-   * with `close()`, and throws what else ended the connection for good.
+   * `subscribe` is false. Up to 1 MiB and 1 024 messages wait for the loop, then reading pauses, unless `options` say
+   * otherwise. The loop ends with `close()`, and throws what else ended the connection for good.
    *
-   * @throws UsageError `ERR_INVALID_OPTION` for a channel without the option `channelOf`
+   * @throws UsageError `ERR_INVALID_OPTION` for a channel without the option `channelOf`, and for `conflateBy` without
+   *   `whenFull: 'conflate'`
    */
-  messages(channel?: string, options: WaitOptions & { subscribe?: boolean } = {}): MessageIterator {
+  messages(channel?: string, options: ConsumerOptions & { subscribe?: boolean } = {}): MessageIterator {
     if (channel !== undefined && this.#options.channelOf === undefined)
       throw new UsageError('ERR_INVALID_OPTION', 'messages(channel) needs the option `channelOf`');
     const subscribes = options.subscribe ?? this.#options.subscriptions !== undefined;
+    // An option that is wrong throws here, before anybody wants anything.
+    const queue = this.#channels.queue(channel, options);
     const subscription =
       channel !== undefined && subscribes && !this.#machine.isClosed ? this.subscribe(channel) : undefined;
-    const iterator = this.#channels.iterate(channel, options, () => {
+    const iterator = this.#channels.iterate(queue, options, () => {
       subscription?.unsubscribe();
       this.#leg?.attend();
     });
@@ -204,7 +224,10 @@ export class PersistentConnection {
 
   #applyPause(): void {
     if (this.#host.isPaused) this.connection?.pause();
-    else this.connection?.resume();
+    else {
+      this.#continuity.resumed();
+      this.connection?.resume();
+    }
   }
 
   // ----------------------------------------------------------------------------------------- the next leg
@@ -264,9 +287,10 @@ export class PersistentConnection {
   }
 
   #onEnded(leg: Leg, end: LegEnd): void {
-    this.#leave();
     this.#failures++;
     const failure: Failure = { ...end, epoch: leg.epoch, url: leg.url, attempts: this.#failures };
+    this.#continuity.lost(this.#lastReceivedBy(leg), failure);
+    this.#leave();
     const decision = this.#decide(failure, leg.wasReady);
     this.#budgetOf(leg.url)?.holdOff(decision.holdOff);
     const { maxAttempts = Number.POSITIVE_INFINITY } = this.#options;
@@ -331,6 +355,7 @@ export class PersistentConnection {
       messageRate: this.#options.messageRate ?? this.#options.venue?.messages?.value,
       desired: this.#desired,
       channels: this.#channels,
+      continuity: this.#continuity,
       rotation: this.#rotation,
       held: this.#outgoing.source(),
       get isPaused() {
@@ -346,10 +371,13 @@ export class PersistentConnection {
         if (!ours(leg)) return;
         entry.state = 'subscribed';
         entry.settle();
+        this.#continuity.subscribed(entry.key);
         this.#events.emit('subscribed', { key: entry.key, epoch: leg.epoch });
       },
       onUnsubscribed: (leg, key) => {
-        if (ours(leg)) this.#events.emit('unsubscribed', { key, epoch: leg.epoch });
+        if (!ours(leg)) return;
+        if (this.#desired.get(key) !== undefined) this.#continuity.interrupted(key);
+        this.#events.emit('unsubscribed', { key, epoch: leg.epoch });
       },
       onRefused: (leg, entry) => {
         if (!ours(leg)) return;
@@ -359,6 +387,46 @@ export class PersistentConnection {
       },
       onEnded: (leg, end) => void (ours(leg) && this.#onEnded(leg, end)),
     };
+  }
+
+  #makeContinuity(): ContinuityKeeper {
+    const isPaused = (): boolean => this.#host.isPaused;
+    const epoch = (): number => this.#epoch;
+    return new ContinuityKeeper(this.#clock, this.#options, this.#desired, {
+      get epoch() {
+        return epoch();
+      },
+      get isPaused() {
+        return isPaused();
+      },
+      emit: (name, event) => this.#events.emit(name, event),
+      resubscribe: (key) => this.#leg?.subscriber?.renew(key) ?? false,
+      reconnect: (key, silence) =>
+        this.#leg?.fail('stale', new HeartwireError('ERR_STALE_DATA', `No data of ${key} for ${silence} ms`)),
+      deliver: (message, channel) => {
+        this.#channels.deliver(message, channel);
+        this.#options.onMessage?.(message, this);
+      },
+    });
+  }
+
+  #makeChannels(): Channels {
+    return new Channels({
+      markOf: (channel) => this.#continuity.markOf(channel),
+      onBlocked: () => this.#applyPause(),
+      onDropped: (...gap) => this.#continuity.dropped(...gap),
+      onTooSlow: (channel) => {
+        const message = `The loop over ${channel ?? 'all channels'} does not keep up`;
+        this.#leg?.fail('slow-consumer', new HeartwireError('ERR_SLOW_CONSUMER', message));
+      },
+    });
+  }
+
+  /** By this layer's clock. */
+  #lastReceivedBy({ connection }: Leg): number {
+    const now = this.#clock.now();
+    const lastReceivedAt = connection?.stats().lastReceivedAt;
+    return lastReceivedAt === undefined ? now : now - (performance.now() - lastReceivedAt);
   }
 
   #outgoingOwner(): OutgoingOwner {
@@ -423,6 +491,7 @@ export class PersistentConnection {
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#go('closed', { failure });
     this.#outgoing.end();
+    this.#continuity.end();
     const { error } = end;
     this.#channels.end(error);
     this.#readiness.break(error ?? new HeartwireError('ERR_NOT_READY', 'The connection was closed'));
@@ -439,6 +508,11 @@ export class PersistentConnection {
       subscribed: this.#leg?.subscriber?.subscribed().length ?? 0,
       queued: this.#outgoing.queued,
       unacknowledged: this.#outgoing.unacknowledgedCount,
+      stale: this.#continuity.stale,
+      gaps: this.#continuity.gaps,
+      late: this.#continuity.late,
+      held: this.#continuity.held,
+      consumers: this.#channels.stats(),
     };
   }
 }

@@ -2,9 +2,12 @@
 
 import type { HeartwireError } from '../errors.js';
 import type { CloseInfo } from '../report.js';
+import type { ConsumerStats } from './consumer-policy.js';
 import type { Failure, RetryDecision } from './failure.js';
+import type { Gap } from './gap.js';
 import type { HeldMessage } from './held-messages.js';
 import type { UnknownOutcome } from './outcomes.js';
+import type { Resynced, ResyncFailure } from './resync.js';
 import type { PersistentState, Transition } from './states.js';
 
 export interface PersistentEvents {
@@ -17,6 +20,25 @@ export interface PersistentEvents {
   subscribed: { readonly key: string; readonly epoch: number };
   unsubscribed: { readonly key: string; readonly epoch: number };
   refused: { readonly key: string; readonly epoch: number; readonly error: HeartwireError };
+  /** Messages were missed, or may have been. Told before the first message after the gap is delivered. */
+  gap: Gap;
+  /** A subscription's deadline has passed without data, and what is done about it. */
+  stale: {
+    readonly key: string;
+    readonly epoch: number;
+    /** ms. */
+    readonly deadline: number;
+    /** ms without data, as far as it was awaited. */
+    readonly silence: number;
+    /** In ms of the clock; undefined: there never was data. */
+    readonly lastDataAt: number | undefined;
+    readonly action: 'resubscribe' | 'reconnect';
+  };
+  /** A stale subscription has data again, after `silence` ms. */
+  live: { readonly key: string; readonly epoch: number; readonly silence: number };
+  /** A channel has its snapshot; told before the held updates that follow it are delivered. */
+  resynced: Resynced;
+  'resync-failed': ResyncFailure;
   /** A message with a key was written, and its connection lost before it was acknowledged. */
   'unknown-outcome': UnknownOutcome;
   /** A message that was queued will not be sent. */
@@ -42,4 +64,14 @@ export interface PersistentStats {
   /** Messages in the queue of those that could not be sent yet. */
   readonly queued: number;
   readonly unacknowledged: number;
+  /** Subscriptions that are stale. */
+  readonly stale: number;
+  /** `gap` events so far. */
+  readonly gaps: number;
+  /** Messages that were left out because the ids say that they, or later ones, had been here before. */
+  readonly late: number;
+  /** Updates that wait for a snapshot. */
+  readonly held: number;
+  /** The loops of `messages()`. */
+  readonly consumers: readonly ConsumerStats[];
 }

@@ -11,6 +11,8 @@ import type { ConnectionBudget } from './connection-budget.js';
 import type { Failure, RetryDecision } from './failure.js';
 import type { HeldLimits } from './held-messages.js';
 import type { PersistentConnection } from './persistent-connection.js';
+import type { ResyncOptions } from './resync.js';
+import type { Sequence } from './sequence.js';
 import type { SubscriptionProtocol } from './subscription-protocol.js';
 import type { Rate } from './token-bucket.js';
 import type { Venue } from './venues.js';
@@ -44,6 +46,16 @@ export interface MessageRate extends Rate {
   countsPongs?: boolean;
 }
 
+/** How one subscription is watched over. Needs `channelOf`, which must give its key. */
+export interface Continuity {
+  /** ms without a message of the channel, after which it is stale. Default: none, for channels that may be quiet. */
+  deadline?: number;
+  /** How its messages are numbered. Default: they are not. */
+  sequence?: Sequence;
+  /** How it begins anew after a gap. Default: it goes on with the next message. */
+  resync?: ResyncOptions | ResyncOptions['snapshot'];
+}
+
 export interface PersistentOptions {
   /**
    * Options of every attempt, or a function that makes them afresh: signed headers, a URL with a token. What it
@@ -56,7 +68,7 @@ export interface PersistentOptions {
       ) => (AttemptOptions & { url?: string }) | Promise<AttemptOptions & { url?: string }>);
   /**
    * Called for every message, in the turn of its read; valid until it returns. Every message comes here, replies
-   * and acknowledgements too.
+   * and acknowledgements too, but those that `continuity` holds back or finds late.
    */
   onMessage?: (message: Message, feed: PersistentConnection) => void;
   /** Logs in, anew on every connection. What it throws, or rejects with, fails the attempt. */
@@ -65,8 +77,12 @@ export interface PersistentOptions {
   authenticationTimeout?: number;
   /** How one subscribes. Without it there is no `subscribe()`. */
   subscriptions?: SubscriptionProtocol;
-  /** The channel that a message belongs to, for `messages(channel)`; undefined for what is no data. */
+  /** The channel that a message belongs to: the key of its subscription; undefined for what is no data. */
   channelOf?: (message: Message) => string | undefined;
+  /** What is known of the data of a subscription: its deadline, its numbers, its snapshots. Of all, or by key. */
+  continuity?: Continuity | ((key: string, params: unknown) => Continuity | undefined);
+  /** The numbers of all messages of a connection, where the venue does not number each channel. */
+  connectionSequence?: Sequence;
   /** The key of the message of ours that a message acknowledges (`send(…, { key })`); undefined for others. */
   acknowledges?: (message: Message) => string | undefined;
   /** What the venue allows on one connection. Default: the venue's, or no limit. */

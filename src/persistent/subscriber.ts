@@ -96,6 +96,15 @@ export class Subscriber implements Source {
     this.#answered(key);
   }
 
+  /** Gives a key back and asks for it anew. False: it is not subscribed to, or being asked for already. */
+  renew(key: string): boolean {
+    const here = this.#keys.get(key);
+    if (here?.state !== 'subscribed') return false;
+    here.state = 'doubtful';
+    this.#look(key);
+    return true;
+  }
+
   /** A request waits for its answer. */
   get isAttentive(): boolean {
     return this.#requests.size > 0;

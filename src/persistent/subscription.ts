@@ -34,6 +34,14 @@ export class Subscription {
   }
 
   /**
+   * When the last message of its channel came, in ms of the clock (`performance.now()`), on whatever connection. Kept
+   * only for subscriptions with `continuity`; otherwise, and before the first, undefined.
+   */
+  get lastDataAt(): number | undefined {
+    return this.#entry.lastDataAt;
+  }
+
+  /**
    * Resolves when the other side has acknowledged it for the first time, on whatever connection. Rejects with a
    * `HeartwireError`, `ERR_SUBSCRIPTION_REFUSED` or `ERR_ABORTED` (nobody wants it any more). Need not be handled.
    */

@@ -28,6 +28,8 @@ export interface SequenceFields {
   readonly per: 'channel' | 'connection';
   /** An id that says "begin anew" instead of telling of a gap. */
   readonly reset?: number;
+  /** The way from the message to the object with these fields, by names. Default: the message itself. */
+  readonly within?: readonly string[];
 }
 
 export interface Venue {
@@ -78,7 +80,13 @@ export const venues = {
     messages: reported({ limit: 20, per: 3_000, burst: 10 }, `${NAUTILUS}: 3.3 a second, 10 at once`),
     maxConnections: stated(32, 'docs.deribit.com/articles/connection-management-best-practices'),
     sequence: stated(
-      { kind: 'previous', id: 'change_id', from: 'prev_change_id', per: 'channel' },
+      {
+        kind: 'previous',
+        id: 'change_id',
+        from: 'prev_change_id',
+        per: 'channel',
+        within: ['params', 'data'],
+      },
       'docs.deribit.com, book.{instrument_name}',
     ),
   },
@@ -102,14 +110,17 @@ export const venues = {
     connections: stated({ limit: 3, per: 1_000 }, OKX),
     messages: stated({ limit: 480, per: HOUR, burst: 100 }, `${OKX}: subscribe, unsubscribe and login`),
     lifetime: stated({ notice: 60_000 }, `${OKX}: notice 64008; older copies say 30 s`),
-    sequence: stated({ kind: 'previous', id: 'seqId', from: 'prevSeqId', per: 'channel' }, OKX),
+    sequence: stated(
+      { kind: 'previous', id: 'seqId', from: 'prevSeqId', per: 'channel', within: ['data', '0'] },
+      OKX,
+    ),
   },
   bybit: {
     name: 'bybit',
     connections: stated({ limit: 500, per: 300_000 }, `${BYBIT}, ws/connect`),
     maxConnections: reported(1_000, `${BYBIT}: per market-data category`),
     sequence: stated(
-      { kind: 'contiguous', id: 'u', per: 'channel', reset: 1 },
+      { kind: 'contiguous', id: 'u', per: 'channel', reset: 1, within: ['data'] },
       `${BYBIT}, websocket/public/orderbook`,
     ),
   },

@@ -66,7 +66,7 @@ export class Exchange {
   readonly #logs: boolean;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #tcp = new Set<Socket>();
-  #halted = false;
+  #halted: readonly string[] | true | undefined;
 
   constructor(http: ReturnType<typeof createServer>, options: ExchangeOptions) {
     const { clockSkew = 0, compression = false, host = '127.0.0.1', log = true, rules, tls } = options;
@@ -110,12 +110,18 @@ export class Exchange {
   publish(...channels: string[]): void {
     for (const channel of channels) {
       const message = this.market.next(channel);
-      if (this.#halted) continue;
+      if (this.#halted === true || this.#halted?.includes(channel)) continue;
       for (const session of this.sessions) {
         const times = session.subscriptions.get(channel) ?? 0;
         for (let i = 0; i < times; i++) session.send(message);
       }
     }
+  }
+
+  /** A message of so many bytes more than others. */
+  publishGiant(channel: string, bytes: number): void {
+    const message = { ...this.market.next(channel), filler: 'x'.repeat(bytes) };
+    for (const session of this.sessions) if (session.subscriptions.has(channel)) session.send(message);
   }
 
   /** Keeps publishing, so many of each channel every `ms`. */
@@ -126,13 +132,22 @@ export class Exchange {
     this.#timers.add(timer);
   }
 
-  /** Goes on answering, and sends no data: the publisher behind it has stopped. */
-  halt(): void {
-    this.#halted = true;
+  stopPublishing(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  /** Goes on answering, and sends no data, or none of some channels: the publisher behind it has stopped. */
+  halt(...channels: string[]): void {
+    this.#halted = channels.length === 0 ? true : channels;
+  }
+
+  /** Messages that exist and are sent to nobody: the exchange has lost them. */
+  skip(channel: string, count = 1): void {
+    for (let i = 0; i < count; i++) this.market.next(channel);
   }
 
   continue(): void {
-    this.#halted = false;
+    this.#halted = undefined;
   }
 
   // ------------------------------------------------------------------------------------------ its troubles

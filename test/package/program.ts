@@ -17,6 +17,9 @@ import {
   type ConnectionHandlers,
   type ConnectionLimits,
   ConnectionLostError,
+  type ConsumerOptions,
+  type ConsumerStats,
+  type Continuity,
   type ConnectionStats,
   type ConnectionTarget,
   type ConnectOptions,
@@ -30,6 +33,9 @@ import {
   type Failure,
   type FailureKind,
   type FinishRequestCallback,
+  type Gap,
+  type GapBound,
+  type GapReason,
   HandshakeError,
   type HandshakeReport,
   type HeartbeatOptions,
@@ -68,8 +74,15 @@ import {
   type SocketOptions,
   type StreamSendOptions,
   type SocketReport,
+  type Resynced,
+  type ResyncFailure,
+  type ResyncOptions,
+  type ResyncRequest,
   type RetryDecision,
+  type Sequence,
   type SequenceFields,
+  type SequenceMark,
+  sequenceOf,
   type Subscription,
   type SubscriptionProtocol,
   type SubscriptionRequest,
@@ -86,6 +99,7 @@ import {
   type WaitOptions,
   WebSocket,
   type WebSocketEvents,
+  type WhenFull,
 } from 'heartwire';
 import DefaultWebSocket from 'heartwire';
 import { WebSocket as StandardWebSocket } from 'heartwire/whatwg';
@@ -326,7 +340,24 @@ const clock: Clock = { now: () => 0, after: () => () => {} };
 const sequence: SequenceFields = { kind: 'previous', id: 'seqId', from: 'prevSeqId', per: 'channel', reset: 1 };
 const fact: Fact<SequenceFields> = { value: sequence, source: 'me', date: '2026-01-01', verified: false };
 const venue: Venue = { ...venues.okx, name: 'mine', sequence: fact };
+const numbers: Sequence = sequenceOf({ ...sequence, within: ['data', '0'] }, (body) => body.type === 'snapshot');
+const own: Sequence = {
+  kind: 'range',
+  read: (message): SequenceMark | undefined => (message.isText ? { id: 2, from: 1, reset: false } : undefined),
+};
+const resync: ResyncOptions = {
+  async snapshot({ attempt, channel, gap, signal }: ResyncRequest) {
+    is<Gap | undefined>()(gap);
+    return signal.aborted ? undefined : attempt + channel.length;
+  },
+  timeout: 1,
+  maxMessages: 2,
+  maxBytes: 3,
+};
+const continuities: Continuity[] = [{}, { deadline: 1, sequence: numbers, resync }, { resync: 'resubscribe' }];
 const persistentOptions: PersistentOptions = {
+  continuity: (key, params) => (params === undefined ? continuities[key.length] : continuities[0]),
+  connectionSequence: own,
   connect: async ({ epoch, url }: Attempt) => ({ ...attemptOptions, url: url + epoch.toFixed() }),
   onMessage(message, feed) {
     is<Message>()(message);
@@ -367,6 +398,17 @@ feed.on('state', ({ at, delay, epoch, failure, from, to }: Transition) => {
   console.log(states, at + epoch, delay?.toFixed(), failure?.kind.trim());
 });
 feed.on('unknown-outcome', ({ key, sentAt }: UnknownOutcome) => console.log(key.trim(), sentAt.toFixed()));
+feed.on('gap', ({ after, before, channel, epoch, failure, missed, reason }: Gap) => {
+  is<GapReason>()(reason);
+  is<GapBound | undefined>()(before);
+  console.log(after?.id?.toFixed(), after?.at.toFixed(), channel?.trim(), epoch.toFixed(), failure?.kind, missed?.toFixed());
+});
+feed.on('stale', ({ action, deadline, key, lastDataAt, silence }: PersistentEvents['stale']) =>
+  console.log(action.trim(), deadline.toFixed(), key.trim(), lastDataAt?.toFixed(), silence.toFixed()),
+);
+feed.on('live', ({ key, silence }: PersistentEvents['live']) => console.log(key.trim(), silence.toFixed()));
+feed.on('resynced', (event) => is<Resynced>()(event));
+feed.on('resync-failed', (event) => is<ResyncFailure>()(event));
 feed.on('dropped', ({ message }: PersistentEvents['dropped']) => is<HeldMessage>()(message));
 // @ts-expect-error: there is no such event
 feed.on('message', () => {});
@@ -379,9 +421,15 @@ const subscriptionState: SubscriptionState = subscription.state;
 is<void>()(await subscription.acknowledged);
 console.log(subscriptionState, subscription.key.trim());
 subscription.unsubscribe();
+is<number | undefined>()(subscription.lastDataAt);
+const whenFull: WhenFull = 'conflate';
+const manners: ConsumerOptions = { whenFull, conflateBy: (message) => message.byteLength, maxMessages: 1, maxBytes: 2 };
+void feed.messages('quotes', { ...manners, subscribe: false });
+is<readonly ConsumerStats[]>()(feed.stats().consumers);
 for await (const message of feed.messages('trades', patience)) is<string | Buffer>()(message);
-const numbers: PersistentStats = feed.stats();
-console.log(numbers.queued + numbers.subscribed + numbers.desired + numbers.failures + numbers.unacknowledged);
+const counted: PersistentStats = feed.stats();
+console.log(counted.queued + counted.subscribed + counted.desired + counted.failures + counted.unacknowledged);
+console.log(counted.stale + counted.gaps + counted.late + counted.held);
 feed.pause();
 feed.resume();
 feed.reconnect('why not');
