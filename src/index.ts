@@ -42,6 +42,7 @@ export type {
 } from './options.js';
 export type { BackoffOptions } from './persistent/backoff.js';
 export type { Clock } from './persistent/clock.js';
+export type { DeduplicationOptions, Key } from './persistent/deduplication.js';
 export type { Failure, FailureKind, RetryDecision } from './persistent/failure.js';
 export type { HeldLimits, HeldMessage } from './persistent/held-messages.js';
 export type { UnknownOutcome } from './persistent/outcomes.js';
@@ -54,6 +55,7 @@ export type {
   PersistentSendOptions,
   RecoverySession,
 } from './persistent/persistent-options.js';
+export type { RotationOptions, RotationStep } from './persistent/rotation.js';
 export type { PersistentState, Transition } from './persistent/states.js';
 export type { Subscription, SubscriptionState } from './persistent/subscription.js';
 export type {

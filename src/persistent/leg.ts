@@ -49,12 +49,16 @@ export interface LegHost {
   readonly desired: DesiredSet;
   readonly channels: Channels;
   readonly rotation: AddressRotation;
-  /** Messages that were queued while there was no leg to send them. */
-  readonly held: Source;
+  /** Messages that were queued while there was no leg to send them; for the leg in use. */
+  heldFor(leg: Leg): Source;
   /** Reading is to stop, whoever reads. */
   readonly isPaused: boolean;
   /** True while a message may acknowledge one of ours. */
   readonly awaitsOutcomes: boolean;
+  /** Every message is given to `takes` before it is delivered. */
+  readonly takesAll: boolean;
+  /** True: it is delivered elsewhere, at its time, or has been. */
+  takes(leg: Leg, message: Message, channel: string | undefined): boolean;
   onPhase(leg: Leg, phase: LegPhase): void;
   /** The first message of a channel since the leg was ready. */
   onData(leg: Leg): void;
@@ -63,6 +67,8 @@ export interface LegHost {
   onUnsubscribed(leg: Leg, key: string): void;
   onRefused(leg: Leg, entry: Entry): void;
   onEnded(leg: Leg, end: LegEnd): void;
+  /** It has no connection any more, for whatever reason. */
+  onOver(leg: Leg): void;
 }
 
 interface Expectation {
@@ -86,6 +92,8 @@ export class Leg implements Attempt {
   connection: Connection | undefined;
   /** The server's, while and after there is a connection. */
   address: string | undefined;
+  /** When the opening handshake was done, in ms of the clock. */
+  openedAt = 0;
   /** It has been ready. */
   wasReady = false;
   readonly pacer: Pacer;
@@ -106,7 +114,7 @@ export class Leg implements Attempt {
     this.url = url;
     this.#host = host;
     const { subscriptions } = host.options;
-    const sources: Source[] = [this.#sessionSource, host.held];
+    const sources: Source[] = [this.#sessionSource, host.heldFor(this)];
     if (subscriptions !== undefined) {
       this.#subscriber = new Subscriber(host.clock, subscriptions, host.desired, {
         send: (payload) => this.connection!.send(payload),
@@ -147,6 +155,7 @@ export class Leg implements Attempt {
     if (connection === undefined) return;
     this.connection = connection;
     this.address = connection.remoteAddress;
+    this.openedAt = this.#host.clock.now();
     if (this.#host.isPaused) connection.pause();
 
     this.#enter('authenticating');
@@ -304,12 +313,14 @@ export class Leg implements Attempt {
 
   /** Something has begun, or ceased, to wait for messages. */
   attend(): void {
-    const { awaitsOutcomes, channels } = this.#host;
+    const { awaitsOutcomes, channels, takesAll } = this.#host;
     this.#attention.needed =
+      this.#isOver ||
       this.#awaitsData ||
       this.#expectations.size > 0 ||
       this.#subscriber?.isAttentive === true ||
       awaitsOutcomes ||
+      takesAll ||
       !channels.isEmpty;
   }
 
@@ -330,6 +341,7 @@ export class Leg implements Attempt {
         this.#host.onData(this);
         this.attend();
       }
+      if (this.#host.takesAll && this.#host.takes(this, message, channel)) return false;
       this.#host.channels.deliver(message, channel);
     } catch (thrown) {
       // A matcher of the application's failed; the message is delivered all the same.
@@ -397,6 +409,7 @@ export class Leg implements Attempt {
     // For `#look` to hold back what still comes.
     this.#attention.needed = true;
     this.#stop();
+    this.#host.onOver(this);
   }
 
   /** Recovery and sending. */

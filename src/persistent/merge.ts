@@ -102,6 +102,11 @@ export class Merge {
     return this.#held;
   }
 
+  /** Something that is to be delivered waits for the application. */
+  get isBlocked(): boolean {
+    return this.#outbox.length > 0;
+  }
+
   /** A connection that begins to bring messages. The first one has nobody to meet. */
   add(leg: MergedLeg): void {
     leg.incumbent = this.#legs.size === 0;

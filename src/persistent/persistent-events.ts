@@ -5,6 +5,7 @@ import type { CloseInfo } from '../report.js';
 import type { Failure, RetryDecision } from './failure.js';
 import type { HeldMessage } from './held-messages.js';
 import type { UnknownOutcome } from './outcomes.js';
+import type { RotationStep } from './rotation.js';
 import type { PersistentState, Transition } from './states.js';
 
 export interface PersistentEvents {
@@ -21,6 +22,8 @@ export interface PersistentEvents {
   'unknown-outcome': UnknownOutcome;
   /** A message that was queued will not be sent. */
   dropped: { readonly message: HeldMessage; readonly error: HeartwireError };
+  /** A step of make-before-break. */
+  rotation: RotationStep;
   closed: PersistentEnd;
 }
 

@@ -113,7 +113,7 @@ export class Exchange {
       if (this.#halted) continue;
       for (const session of this.sessions) {
         const times = session.subscriptions.get(channel) ?? 0;
-        for (let i = 0; i < times; i++) session.send(message);
+        for (let i = 0; i < times; i++) session.publish(message);
       }
     }
   }

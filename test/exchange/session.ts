@@ -26,6 +26,7 @@ export class Session {
   readonly #socket: WebSocket;
   readonly #tcp: Socket;
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #lag: number;
   #inSecond: number[] = [];
   #idle: NodeJS.Timeout | undefined;
   #pong: NodeJS.Timeout | undefined;
@@ -35,6 +36,7 @@ export class Session {
     this.#exchange = exchange;
     this.#socket = socket;
     this.#tcp = tcp;
+    this.#lag = exchange.rules.lag;
     socket.on('error', () => {});
     socket.on('message', (data) => this.#received(JSON.parse(String(data)) as Request));
     socket.on('ping', () => this.#counted());
@@ -58,8 +60,19 @@ export class Session {
     this.#socket.send(JSON.stringify(message));
   }
 
+  /** Sends a message of the market, `rules.lag` later. */
+  publish(message: object): void {
+    if (this.#lag === 0) this.send(message);
+    else this.#after(this.#lag, () => this.send(message));
+  }
+
   close(code: number, reason = ''): void {
     this.#socket.close(code, reason);
+  }
+
+  /** Reads nothing any more, not even a Close frame, and goes on sending. */
+  deafen(): void {
+    this.#tcp.pause();
   }
 
   /** RST. */
@@ -203,6 +216,7 @@ export class Session {
     for (const channel of taken) {
       const snapshot = market.snapshot(channel);
       if (snapshot) this.send(snapshot);
+      else for (const trade of market.recent(channel, rules.replay)) this.publish(trade);
     }
   }
 
