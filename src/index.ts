@@ -16,6 +16,7 @@ import {
 import { venueHeartbeats } from './heartbeat/venues.js';
 import { ConnectionBudget } from './persistent/connection-budget.js';
 import { PersistentConnection } from './persistent/persistent-connection.js';
+import { RedundantConnection } from './persistent/redundancy.js';
 import { venues } from './persistent/venues.js';
 import { Message } from './protocol/message.js';
 
@@ -45,6 +46,7 @@ export type { Clock } from './persistent/clock.js';
 export type { DeduplicationOptions, Key } from './persistent/deduplication.js';
 export type { Failure, FailureKind, RetryDecision } from './persistent/failure.js';
 export type { HeldLimits, HeldMessage } from './persistent/held-messages.js';
+export type { LatenessSummary } from './persistent/lateness.js';
 export type { UnknownOutcome } from './persistent/outcomes.js';
 export type { PersistentEnd, PersistentEvents, PersistentStats } from './persistent/persistent-events.js';
 export type {
@@ -55,6 +57,14 @@ export type {
   PersistentSendOptions,
   RecoverySession,
 } from './persistent/persistent-options.js';
+export type {
+  LegStats,
+  RedundantEnd,
+  RedundantEvents,
+  RedundantOptions,
+  RedundantStats,
+  RedundantSubscription,
+} from './persistent/redundancy.js';
 export type { RotationOptions, RotationStep } from './persistent/rotation.js';
 export type { PersistentState, Transition } from './persistent/states.js';
 export type { Subscription, SubscriptionState } from './persistent/subscription.js';
@@ -89,6 +99,7 @@ const names = {
   venueHeartbeats,
   ConnectionBudget,
   PersistentConnection,
+  RedundantConnection,
   venues,
 };
 
@@ -106,6 +117,7 @@ export {
   PersistentConnection,
   ProtocolError,
   ReadyState,
+  RedundantConnection,
   UsageError,
   venueHeartbeats,
   venues,

@@ -97,6 +97,7 @@ export class Exchange {
           this,
           webSocket,
           this.#tcpBelow(socket as Socket),
+          request.url!,
         );
         this.sessions.add(session);
         this.history.push(session);

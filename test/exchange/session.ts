@@ -15,6 +15,8 @@ export interface Request {
 
 export class Session {
   readonly id: number;
+  /** Path and query that the client asked for. */
+  readonly url: string;
   readonly openedAt = performance.now();
   /** How often each channel is subscribed to: more than once is a client's mistake, and it gets everything twice. */
   readonly subscriptions = new Map<string, number>();
@@ -31,12 +33,15 @@ export class Session {
   #idle: NodeJS.Timeout | undefined;
   #pong: NodeJS.Timeout | undefined;
 
-  constructor(id: number, exchange: Exchange, socket: WebSocket, tcp: Socket) {
+  /** `lag` in the query of `url` is this session's own `rules.lag`. */
+  constructor(id: number, exchange: Exchange, socket: WebSocket, tcp: Socket, url: string) {
     this.id = id;
+    this.url = url;
     this.#exchange = exchange;
     this.#socket = socket;
     this.#tcp = tcp;
-    this.#lag = exchange.rules.lag;
+    const lag = new URL(url, exchange.url).searchParams.get('lag');
+    this.#lag = Number(lag ?? exchange.rules.lag);
     socket.on('error', () => {});
     socket.on('message', (data) => this.#received(JSON.parse(String(data)) as Request));
     socket.on('ping', () => this.#counted());

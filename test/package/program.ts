@@ -19,6 +19,7 @@ import {
   type ConnectionTarget,
   type ConnectOptions,
   type CreateConnection,
+  type DeduplicationOptions,
   type DuplexOptions,
   type EventLoopLag,
   type Extension,
@@ -35,6 +36,9 @@ import {
   type HeldMessage,
   HeartwireError,
   type IterateOptions,
+  type Key,
+  type LatenessSummary,
+  type LegStats,
   Message,
   type MessageIterator,
   type MessagePattern,
@@ -54,6 +58,14 @@ import {
   ReadyState,
   type RecoverySession,
   type Redirect,
+  RedundantConnection,
+  type RedundantEnd,
+  type RedundantEvents,
+  type RedundantOptions,
+  type RedundantStats,
+  type RedundantSubscription,
+  type RotationOptions,
+  type RotationStep,
   type RttSummary,
   type SendOptions,
   type Silence,
@@ -315,7 +327,12 @@ const clock: Clock = { now: () => 0, after: () => () => {} };
 const sequence: SequenceFields = { kind: 'previous', id: 'seqId', from: 'prevSeqId', per: 'channel', reset: 1 };
 const fact: Fact<SequenceFields> = { value: sequence, source: 'me', date: '2026-01-01', verified: false };
 const venue: Venue = { ...venues.okx, name: 'mine', sequence: fact };
+const deduplication: DeduplicationOptions = { key: (message): Key => message.text(), maxKeys: 10 };
+const rotation: RotationOptions = { maxAge: 1, jitter: 0, notice: (message) => message.isText, overlap: 1, drain: 1 };
 const persistentOptions: PersistentOptions = {
+  deduplication,
+  rotation,
+  maxConnections: 2,
   connect: async ({ epoch, url }: Attempt) => ({ ...attemptOptions, url: url + epoch.toFixed() }),
   onMessage(message, feed) {
     is<Message>()(message);
@@ -374,9 +391,37 @@ console.log(numbers.queued + numbers.subscribed + numbers.desired + numbers.fail
 feed.pause();
 feed.resume();
 feed.reconnect('why not');
+feed.on('rotation', ({ delay, error, from, reason, step, to }: RotationStep) => {
+  console.log(delay?.toFixed(), error?.code, from.toFixed(), reason.trim(), step.trim(), to?.toFixed());
+});
+is<void>()(await feed.rotate('to be sure'));
 is<Connection | undefined>()(feed.connection);
 const end: PersistentEnd = await feed.close(1000, 'done');
 console.log(end.error?.code.trim(), end.close?.code.toFixed(), feed.state, feed.epoch.toFixed());
+const redundantOptions: RedundantOptions = {
+  deduplication,
+  onMessage: (message, both) => console.log(message.text(), both.isReady),
+  leg: (index) => ({ connect: { headers: { A: index.toFixed() } } }),
+  maxHold: 100,
+};
+const both = new RedundantConnection(['wss://a.test/', 'wss://b.test/'], redundantOptions);
+both.on('ready', ({ leg }: RedundantEvents['ready']) => console.log(leg.toFixed()));
+both.on('failure', ({ failure, leg }) => console.log(failure.kind, leg.toFixed()));
+is<void>()(await both.ready);
+is<boolean>()(both.send('order', { key: 'order' }) && both.acknowledge('order'));
+const wish: RedundantSubscription = both.subscribe('trades', { depth: 10 });
+is<void>()(await wish.acknowledged);
+wish.unsubscribe();
+for await (const message of both.messages('trades', patience)) is<string | Buffer>()(message);
+const together: RedundantStats = both.stats();
+const ofLeg: LegStats = together.legs[0];
+const lag: LatenessSummary = ofLeg.lag;
+console.log(together.held + together.leftOut, ofLeg.first + ofLeg.late + lag.count + lag.mean + lag.max + lag.last);
+is<readonly PersistentConnection[]>()(both.legs);
+both.pause();
+both.resume();
+const endOfBoth: RedundantEnd = await both.close();
+console.log(endOfBoth.legs.map(({ error }) => error?.code));
 {
   await using disposed = new PersistentConnection('wss://a.test/');
   is<PersistentEnd>()(await disposed.closed);

@@ -1,6 +1,6 @@
 /** What a feed has delivered, held against what the exchange has published: nothing lost, twice, or out of order. */
 import assert from 'node:assert/strict';
-import type { DeduplicationOptions, Message, PersistentOptions } from '../../src/index.js';
+import type { DeduplicationOptions, Message } from '../../src/index.js';
 
 interface Data {
   channel?: string;
@@ -18,8 +18,7 @@ export class Ledger {
   /** Ids that did not follow the one before. */
   readonly faults: string[] = [];
   count = 0;
-  /** ms from publishing to delivery, at most, of messages that tell when they were. */
-  readonly onMessage: NonNullable<PersistentOptions['onMessage']> = (message) => {
+  readonly onMessage = (message: Message): void => {
     const { channel, seq } = message.json() as Data;
     if (channel === undefined || seq === undefined) return;
     const ids = this.delivered.get(channel) ?? [];

@@ -1,0 +1,18 @@
+/** A short form of `npm run soak:redundancy`. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { upheaval } from './upheaval.js';
+
+for (const how of ['keys', 'sequence numbers']) {
+  test(`hot-hot by ${how}, deaths and rotations at random: nothing lost, twice, out of order, or later than the other brings it`, {
+    timeout: 60_000,
+  }, async (t) => {
+    const seed = Math.floor(Math.random() * 2 ** 30) * 2 + (how === 'keys' ? 0 : 1);
+    t.diagnostic(`seed ${seed}`);
+    const { messages, deaths, rotations, stats } = await upheaval(4, seed);
+    t.diagnostic(`${messages} messages, ${deaths} deaths, ${rotations} rotations`);
+    assert.ok(deaths > 3, `${deaths} deaths`);
+    assert.ok(messages > 1_000, `${messages} messages`);
+    assert.equal(stats.leftOut, 0);
+  });
+}
