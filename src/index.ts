@@ -65,7 +65,7 @@ export type {
   RedundantStats,
   RedundantSubscription,
 } from './persistent/redundancy.js';
-export type { RotationOptions, RotationStep } from './persistent/rotation.js';
+export type { RotationOptions, RotationStep } from './persistent/rotation-options.js';
 export type { PersistentState, Transition } from './persistent/states.js';
 export type { Subscription, SubscriptionState } from './persistent/subscription.js';
 export type {

@@ -5,7 +5,7 @@ import type { CloseInfo } from '../report.js';
 import type { Failure, RetryDecision } from './failure.js';
 import type { HeldMessage } from './held-messages.js';
 import type { UnknownOutcome } from './outcomes.js';
-import type { RotationStep } from './rotation.js';
+import type { RotationStep } from './rotation-options.js';
 import type { PersistentState, Transition } from './states.js';
 
 export interface PersistentEvents {

@@ -12,7 +12,7 @@ import type { DeduplicationOptions } from './deduplication.js';
 import type { Failure, RetryDecision } from './failure.js';
 import type { HeldLimits } from './held-messages.js';
 import type { PersistentConnection } from './persistent-connection.js';
-import type { RotationOptions } from './rotation.js';
+import type { RotationOptions } from './rotation-options.js';
 import type { SubscriptionProtocol } from './subscription-protocol.js';
 import type { Rate } from './token-bucket.js';
 import type { Venue } from './venues.js';

@@ -133,8 +133,8 @@ const beats: readonly (false | HeartbeatOptions)[] = [
   { application: asked },
   venueHeartbeats.okx.heartbeat,
 ];
-const venues: readonly VenueHeartbeat[] = Object.values(venueHeartbeats);
-console.log(venues.map(({ date, note, rule, setup, source, venue, verified }) => [date, note, rule, setup, source, venue, verified]));
+const venueBeats: readonly VenueHeartbeat[] = Object.values(venueHeartbeats);
+console.log(venueBeats.map(({ date, note, rule, setup, source, venue, verified }) => [date, note, rule, setup, source, venue, verified]));
 const tls: TlsOptions = { ca: ['pem'], servername: 'localhost', rejectUnauthorized: true };
 const createConnection: CreateConnection = ({ host, port, secure, url }: ConnectionTarget) => {
   console.log(secure ? url.trim() : host.trim());
@@ -414,9 +414,12 @@ is<void>()(await wish.acknowledged);
 wish.unsubscribe();
 for await (const message of both.messages('trades', patience)) is<string | Buffer>()(message);
 const together: RedundantStats = both.stats();
-const ofLeg: LegStats = together.legs[0];
-const lag: LatenessSummary = ofLeg.lag;
-console.log(together.held + together.leftOut, ofLeg.first + ofLeg.late + lag.count + lag.mean + lag.max + lag.last);
+for (const leg of together.legs) {
+  const { first, lag: behind, late, lead }: LegStats = leg;
+  const summaries: LatenessSummary[] = [behind, lead];
+  console.log(first + late, summaries.map(({ count, last, max, mean }) => count + last + max + mean));
+}
+console.log(together.held + together.leftOut);
 is<readonly PersistentConnection[]>()(both.legs);
 both.pause();
 both.resume();
