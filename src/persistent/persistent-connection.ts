@@ -12,11 +12,11 @@ import { rethrow, warnOfPromise } from '../protocol/callback.js';
 import { closePayload } from '../protocol/closing-handshake.js';
 import type { Payload } from '../protocol/payload.js';
 import { AddressRotation } from './address-rotation.js';
+import { Allowance } from './allowance.js';
 import { Backoff } from './backoff.js';
 import { Channels } from './channels.js';
 import { type Clock, systemClock } from './clock.js';
-import { ConnectionBudget, sharedBudget, type Turn } from './connection-budget.js';
-import { connectionsTo, countConnection } from './connection-count.js';
+import type { Turn } from './connection-budget.js';
 import { deferred } from './deferred.js';
 import { DesiredSet, type Entry } from './desired-set.js';
 import { Events } from './events.js';
@@ -32,14 +32,6 @@ import { Subscription } from './subscription.js';
 
 const STABLE_AFTER = 30_000;
 
-/** Whose turn it always is. */
-const NO_BUDGET = {
-  request(begin: () => void): Turn {
-    begin();
-    return { granted: true, wait: 0, cancel() {} };
-  },
-};
-
 export class PersistentConnection {
   /** Resolves when it has ended for good; never rejects. */
   readonly closed: Promise<PersistentEnd>;
@@ -54,6 +46,7 @@ export class PersistentConnection {
   readonly #outgoing: Outgoing;
   readonly #channels: Channels;
   readonly #host: LegHost;
+  readonly #allowance: Allowance;
   readonly #addresses = new AddressRotation();
   readonly #rotation: Rotation;
   readonly #resolveClosed: (end: PersistentEnd) => void;
@@ -87,6 +80,7 @@ export class PersistentConnection {
     const { promise, resolve } = deferred<PersistentEnd>();
     this.closed = promise;
     this.#resolveClosed = resolve;
+    this.#allowance = new Allowance(options);
     this.#rotation = new Rotation(options, this.#rotationOwner());
     this.#host = this.#makeHost();
     options.signal?.addEventListener('abort', this.#onAbort, { once: true });
@@ -239,12 +233,7 @@ export class PersistentConnection {
       this.#turn = undefined;
       this.#dial(url);
     };
-    const budget = this.#budgetOf(url);
-    if (budget === undefined) {
-      dial();
-      return;
-    }
-    const turn = budget.request(dial);
+    const turn = this.#allowance.request(url, dial);
     if (turn.granted) return;
     this.#turn = turn;
     this.#go('awaiting-budget', { delay: turn.wait });
@@ -260,21 +249,8 @@ export class PersistentConnection {
   }
 
   #makeLeg(url: string): Leg {
-    countConnection(this.#budgetKey(url), 1);
+    this.#allowance.count(url, 1);
     return new Leg(++this.#lastEpoch, url, this.#host);
-  }
-
-  #budgetOf(url: string): ConnectionBudget | undefined {
-    const { connectionBudget = this.#options.venue?.connections?.value } = this.#options;
-    if (connectionBudget === false) return undefined;
-    if (connectionBudget instanceof ConnectionBudget) return connectionBudget;
-    return sharedBudget(this.#budgetKey(url), connectionBudget);
-  }
-
-  #budgetKey(url: string): string {
-    const { connectionBudget, venue } = this.#options;
-    const { key } = (connectionBudget || {}) as { key?: string };
-    return key ?? venue?.name ?? hostOf(url);
   }
 
   #onPhase(phase: LegPhase): void {
@@ -312,7 +288,7 @@ export class PersistentConnection {
     this.#failures++;
     const decided = this.#decide(failure, leg.wasReady);
     const decision = heir === undefined ? decided : { ...decided, delay: 0, url: heir.url };
-    this.#budgetOf(leg.url)?.holdOff(decision.holdOff);
+    this.#allowance.holdOff(leg.url, decision.holdOff);
     const { maxAttempts = Number.POSITIVE_INFINITY } = this.#options;
     const retry = decision.retry && this.#failures < maxAttempts;
 
@@ -443,7 +419,7 @@ export class PersistentConnection {
         this.#events.emit('refused', { key: entry.key, epoch: leg.epoch, error: entry.refusal! });
       },
       onEnded: (leg, end) => (ours(leg) ? this.#onEnded(leg, end) : rotation.onEnded(leg, end)),
-      onOver: (leg) => countConnection(this.#budgetKey(leg.url), -1),
+      onOver: (leg) => this.#allowance.count(leg.url, -1),
     };
   }
 
@@ -451,7 +427,7 @@ export class PersistentConnection {
     const leg = (): Leg | undefined => this.#leg;
     const state = (): PersistentState => this.state;
     const isPaused = (): boolean => this.#host.isPaused;
-    const { maxConnections = this.#options.venue?.maxConnections?.value, onMessage } = this.#options;
+    const { onMessage } = this.#options;
     return {
       clock: this.#clock,
       get leg() {
@@ -463,8 +439,8 @@ export class PersistentConnection {
       get isPaused() {
         return isPaused();
       },
-      hasRoom: (url) => connectionsTo(this.#budgetKey(url)) < (maxConnections ?? Number.POSITIVE_INFINITY),
-      request: (url, begin) => (this.#budgetOf(url) ?? NO_BUDGET).request(begin),
+      hasRoom: (url) => this.#allowance.hasRoom(url),
+      request: (url, begin) => this.#allowance.request(url, begin),
       makeLeg: (url) => this.#makeLeg(url),
       isInLine: ({ subscriber }) => {
         const subscribed = new Set(subscriber?.subscribed());
@@ -480,7 +456,7 @@ export class PersistentConnection {
       },
       afterFailure: (failure, backoff) => {
         const decision = this.#propose(failure, true, backoff);
-        this.#budgetOf(failure.url)?.holdOff(decision.holdOff);
+        this.#allowance.holdOff(failure.url, decision.holdOff);
         return decision;
       },
       awaitsOutcomes: (epoch) => this.#outgoing.awaitsOutcomes(epoch),

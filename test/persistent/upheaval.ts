@@ -5,9 +5,16 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Message, RedundantConnection, type RedundantStats } from '../../src/index.js';
+import {
+  type Message,
+  PersistentConnection,
+  RedundantConnection,
+  type RedundantStats,
+} from '../../src/index.js';
 import { login, speaking } from '../exchange/client.js';
 import { startExchange } from '../exchange/exchange.js';
+import type { Session } from '../exchange/session.js';
+import { turns } from '../server/scripted-server.js';
 import { BY_KEY, BY_SEQUENCE, Ledger } from './continuity.js';
 import { impatient, until } from './feed.js';
 import { randomFrom } from './interruptions.js';
@@ -106,6 +113,107 @@ export async function upheaval(seconds: number, seed: number): Promise<Upheaval>
     assert.deepEqual(tooLate.slice(0, 5), [], `later than the other one brought it; seed ${seed}`);
     assert.deepEqual(exchange.violations, [], `seed ${seed}`);
     return { messages: ledger.count, deaths, rotations, stats: feed.stats(), heap: [heap[0], heap.at(-1)!] };
+  } finally {
+    await feed.close();
+    await exchange.stop();
+  }
+}
+
+/**
+ * One connection that rotates without end, at random lags of old and new; the new one dies, or the old one while both
+ * deliver and are equally far: nothing lost, nothing twice, everything in order, and nothing sent twice.
+ */
+export async function turnover(seconds: number, seed: number): Promise<{ steps: Record<string, number> }> {
+  const random = randomFrom(seed);
+  const below = (limit: number): number => Math.floor(random() * limit);
+  const exchange = await startExchange({ log: false, rules: { login: true, replay: 2 } });
+  const ledger = new Ledger();
+  const unknown = new Set<string>();
+  const feed = new PersistentConnection(exchange.url, {
+    ...speaking,
+    authenticate: login(),
+    deduplication: seed % 2 === 0 ? BY_KEY : BY_SEQUENCE,
+    connectionBudget: false,
+    retry: impatient,
+    random,
+    rotation: { drain: 300 },
+    onMessage: ledger.onMessage,
+  });
+  const steps: Record<string, number> = {};
+  let blow: ((step: string) => void) | undefined;
+  feed.on('rotation', ({ step }) => {
+    steps[step] = (steps[step] ?? 0) + 1;
+    blow?.(step);
+  });
+  feed.on('unknown-outcome', ({ key }) => unknown.add(key));
+  const orders: string[] = [];
+  const arrived: (string | number)[] = [];
+  const busy = CHANNELS.slice(0, 3);
+  const settled = (): Promise<void> =>
+    until('one session', () => {
+      const { begun = 0, done = 0, failed = 0 } = steps;
+      return begun === done + failed && exchange.sessions.size === 1 && feed.state === 'ready';
+    });
+  /** Whoever comes after `old`, while it cannot have taken over yet. */
+  const killBeforeSubscribed = async (old: Session): Promise<void> => {
+    for (let i = 0; i < 100; i++) {
+      const newest = exchange.history.at(-1)!;
+      if (newest !== old) {
+        if (newest.subscriptions.size === 0) newest.reset();
+        return;
+      }
+      await turns(1);
+    }
+  };
+  try {
+    for (const channel of CHANNELS) feed.subscribe(channel);
+    await feed.ready;
+    exchange.publishEvery(2, busy, 2);
+    const end = performance.now() + seconds * 1_000;
+    while (performance.now() < end) {
+      const isEven = random() < 0.5;
+      exchange.rules.lag = isEven ? 0 : below(30);
+      exchange.rules.loginDelay = below(5);
+      exchange.rules.ackDelay = below(10);
+      const fate = isEven ? below(5) : Number.NaN;
+      const old = [...exchange.sessions][0];
+      if (fate === 0) exchange.rules.refuseLogins = 1;
+      blow = (step) => {
+        // A reset takes with it what has not left, or been read: what was sent before the new one subscribed has been.
+        if (fate === 1 && step === 'overlapping') void turns(10).then(() => old.reset());
+        if ((fate === 2 || fate === 3) && step === 'begun') void killBeforeSubscribed(old);
+      };
+      const rotated = feed.rotate().catch(() => {});
+      for (let i = below(4); i > 0; i--) {
+        const id = `order ${orders.length}`;
+        if (feed.state !== 'ready') break;
+        feed.send(JSON.stringify({ op: 'order', id }), { key: id });
+        orders.push(id);
+        await delay(below(10));
+      }
+      await rotated;
+      await settled();
+      blow = undefined;
+      await delay(below(40));
+      // Whoever is behind is not made the old one that dies.
+      if (exchange.rules.lag > 0) {
+        exchange.rules.lag = 0;
+        await feed.rotate();
+        await settled();
+      }
+      while (exchange.history.length > 1 && !exchange.history[0].isOpen)
+        arrived.push(...exchange.history.shift()!.orders);
+    }
+    const last = busy.map((channel) => exchange.market.sequence(channel));
+    await until('all has come', () => busy.every((channel, i) => ledger.last(channel) >= last[i]));
+    await until('all acknowledged', () => feed.unacknowledged.length === 0);
+    ledger.assertWhole(`lost, twice, or out of order; seed ${seed}`);
+    assert.deepEqual(exchange.violations, [], `seed ${seed}`);
+    for (const session of exchange.history) arrived.push(...session.orders);
+    assert.equal(new Set(arrived).size, arrived.length, `sent twice; seed ${seed}`);
+    const missing = orders.filter((id) => !arrived.includes(id) && !unknown.has(id));
+    assert.deepEqual(missing, [], `neither arrived nor reported; seed ${seed}`);
+    return { steps };
   } finally {
     await feed.close();
     await exchange.stop();
