@@ -47,6 +47,12 @@ export class Outgoing {
     return this.#outcomes.size;
   }
 
+  /** A message with this key is queued, or waits for its acknowledgement. */
+  knows(key: string): boolean {
+    return this.#outcomes.has(key) || this.#held.has(key);
+  }
+
+  /** A message that was sent on this attempt's connection waits for its acknowledgement. */
   awaitsOutcomes(epoch: number): boolean {
     return this.#outcomes.hasOf(epoch);
   }

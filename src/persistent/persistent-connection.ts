@@ -147,6 +147,11 @@ export class PersistentConnection {
     return known;
   }
 
+  /** @internal A message with this key is queued, or waits for its acknowledgement. */
+  knows(key: string): boolean {
+    return this.#outgoing.knows(key);
+  }
+
   /** The keys of messages that were sent and not acknowledged yet, oldest first. */
   get unacknowledged(): string[] {
     return this.#outgoing.unacknowledged;

@@ -103,6 +103,7 @@ export class RedundantConnection {
   readonly #channels: Channels;
   readonly #merge: Merge;
   readonly #parts: readonly Part[];
+  readonly #legs: readonly PersistentConnection[];
   readonly #readiness = new Readiness();
   #pausedByUser = false;
 
@@ -129,6 +130,7 @@ export class RedundantConnection {
       },
     });
     this.#parts = urls.map((url, index) => this.#part(String(url), index));
+    this.#legs = this.#parts.map(({ feed }) => feed);
     this.closed = Promise.all(this.#parts.map(({ feed }) => feed.closed)).then((legs) => this.#ended(legs));
   }
 
@@ -164,7 +166,7 @@ export class RedundantConnection {
 
   /** The connections, for what is asked of one alone. */
   get legs(): readonly PersistentConnection[] {
-    return this.#parts.map(({ feed }) => feed);
+    return this.#legs;
   }
 
   /** One of them is ready. */
@@ -195,13 +197,17 @@ export class RedundantConnection {
    * `key` and no acknowledgement it is an `unknown-outcome` then.
    *
    * @returns and throws as `PersistentConnection.send`. With none ready and `whenDown: 'queue'` it waits for the first
-   *   connection
+   *   connection that has not given up
    */
   send(data: Payload, options: PersistentSendOptions = {}): boolean {
     const { key } = options;
-    const holder = key === undefined ? undefined : this.legs.find((leg) => leg.unacknowledged.includes(key));
-    // Its key is in use: that connection says so.
-    const leg = holder ?? this.legs.find(({ state }) => state === 'ready') ?? this.legs[0];
+    const legs = this.legs;
+    // Where its key is in use it is refused.
+    const leg =
+      (key !== undefined && legs.find((each) => each.knows(key))) ||
+      legs.find(({ state }) => state === 'ready') ||
+      legs.find(({ state }) => state !== 'closed') ||
+      legs[0];
     return leg.send(data, options);
   }
 
@@ -217,9 +223,12 @@ export class RedundantConnection {
 
   /** On all connections, as `PersistentConnection.subscribe`; of each connection what that one returns. */
   subscribe(key: string, params?: unknown): RedundantSubscription {
+    const legs = this.legs.filter(({ state }) => state !== 'closed');
+    // With none left, the first one throws what there is to throw.
+    const asked = legs.length > 0 ? legs : this.legs;
     return new RedundantSubscription(
       key,
-      this.legs.filter(({ state }) => state !== 'closed').map((leg) => leg.subscribe(key, params)),
+      asked.map((leg) => leg.subscribe(key, params)),
     );
   }
 
@@ -228,7 +237,8 @@ export class RedundantConnection {
     if (channel !== undefined && this.#options.channelOf === undefined)
       throw new UsageError('ERR_INVALID_OPTION', 'messages(channel) needs the option `channelOf`');
     const subscribes = options.subscribe ?? this.#options.subscriptions !== undefined;
-    const subscription = channel !== undefined && subscribes ? this.subscribe(channel) : undefined;
+    const isOver = this.legs.every(({ state }) => state === 'closed');
+    const subscription = channel !== undefined && subscribes && !isOver ? this.subscribe(channel) : undefined;
     return this.#channels.iterate(channel, options, () => subscription?.unsubscribe());
   }
 

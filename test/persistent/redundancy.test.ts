@@ -146,6 +146,9 @@ describe('two connections', () => {
       assert.equal(legs[0].error?.code, 'ERR_GAVE_UP');
       assert.equal(legs[1].close?.code, 1000);
       await assert.rejects(feed.ready, hasCode('ERR_NOT_READY'));
+      assert.throws(() => feed.subscribe('trades.B'), hasCode('ERR_NOT_READY'));
+      assert.throws(() => feed.send('x', { whenDown: 'queue' }), hasCode('ERR_NOT_READY'));
+      for await (const message of feed.messages('trades.A')) assert.fail(`after the end: ${String(message)}`);
       await exchange.stop();
     });
   });
