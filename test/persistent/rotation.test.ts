@@ -11,7 +11,7 @@ import {
   UsageError,
   venues,
 } from '../../src/index.js';
-import { login } from '../exchange/client.js';
+import { channelOf, login } from '../exchange/client.js';
 import type { Exchange } from '../exchange/exchange.js';
 import { leavesNothingOpen } from '../server/resources.js';
 import { BY_KEY, BY_SEQUENCE, Ledger } from './continuity.js';
@@ -218,6 +218,72 @@ describe('a rotation that fails', () => {
   });
 });
 
+describe('a loss that it cannot help', () => {
+  test('while it waits for its turn: recovery as ever, and the rotation is over', async (t) => {
+    const exchange = await exchangeFor(t);
+    const observed = feedTo(t, exchange, {
+      deduplication: BY_KEY,
+      connectionBudget: new ConnectionBudget({ limit: 4, per: 400, burst: 1 }),
+    });
+    const { feed, readyAfter, failures } = observed;
+    const steps = stepsOf(observed);
+    await feed.ready;
+    const rotated = feed.rotate();
+    exchange.resetAll();
+    await assert.rejects(rotated, hasCode('ERR_ROTATION'));
+    await readyAfter(1);
+    assert.equal(failures.length, 1);
+    assert.deepEqual(
+      steps.map(({ step }) => step),
+      ['begun', 'failed'],
+    );
+    assert.equal(exchange.knocks.length, 2);
+    await settled(exchange);
+  });
+
+  test('of the new one, while the old one waits for acknowledgements: those have an unknown outcome, and recovery follows', async (t) => {
+    const exchange = await exchangeFor(t, { rules: { silentOrders: true } });
+    const { feed, readyAfter } = feedTo(t, exchange, {
+      deduplication: BY_KEY,
+      rotation: { overlap: 10, drain: 60_000 },
+    });
+    const unknown: UnknownOutcome[] = [];
+    feed.on('unknown-outcome', (outcome) => unknown.push(outcome));
+    feed.subscribe('trades.A');
+    await feed.ready;
+    feed.send(JSON.stringify({ op: 'order', id: 'old' }), { key: 'old' });
+    await feed.rotate();
+    feed.send(JSON.stringify({ op: 'order', id: 'new' }), { key: 'new' });
+    await until('arrived', () => exchange.history[1].orders.length === 1);
+    exchange.history[1].reset();
+    await readyAfter(2);
+    assert.deepEqual(
+      unknown.map(({ key, epoch }) => [key, epoch]),
+      [
+        ['old', 1],
+        ['new', 2],
+      ],
+    );
+    await settled(exchange);
+    assert.deepEqual(exchange.subscriptions, ['trades.A']);
+    await feed.rotate();
+    assert.equal(feed.epoch, 4);
+  });
+
+  test('reconnect() while the new one logs in goes on with that one', async (t) => {
+    const exchange = await exchangeFor(t, { rules: { login: true } });
+    const { feed, readyAfter } = feedTo(t, exchange, { authenticate: login(), deduplication: BY_KEY });
+    await feed.ready;
+    exchange.rules.loginDelay = 50;
+    feed.rotate().catch(() => {});
+    await until('two connections', () => exchange.sessions.size === 2);
+    feed.reconnect();
+    await readyAfter(1);
+    assert.equal(exchange.knocks.length, 2);
+    await settled(exchange);
+  });
+});
+
 describe('when it begins', () => {
   test('at its maximum age, less a random share of it', async (t) => {
     const exchange = await exchangeFor(t);
@@ -378,6 +444,42 @@ describe('around it', () => {
     await until('in line', () => String(exchange.subscriptions) === 'trades.B');
     assert.equal(second.state, 'subscribed');
     assert.deepEqual(exchange.violations, []);
+  });
+
+  test('before and after it nobody looks at messages on their way to onMessage', async (t) => {
+    const exchange = await exchangeFor(t);
+    let looked = 0;
+    let count = 0;
+    const observed = feedTo(t, exchange, {
+      deduplication: BY_KEY,
+      rotation: { overlap: 20, maxAge: 3_600_000 },
+      channelOf(message) {
+        looked++;
+        return channelOf(message);
+      },
+      onMessage: () => void count++,
+    });
+    const { feed } = observed;
+    const steps = stepsOf(observed);
+    feed.subscribe('trades.A');
+    await feed.ready;
+    const receive = async (): Promise<number> => {
+      // The first message of a channel is looked for: data flows.
+      exchange.publish('trades.A');
+      const begun = count;
+      await until('the first', () => count > begun);
+      const before = looked;
+      const from = count;
+      for (let i = 0; i < 50; i++) exchange.publish('trades.A');
+      await until('all', () => count === from + 50);
+      return looked - before;
+    };
+    await until('one', () => count > 0);
+    assert.equal(await receive(), 0);
+    await feed.rotate();
+    await until('done', () => steps.at(-1)?.step === 'done');
+    const after = performance.now() + 20_000;
+    while ((await receive()) > 0) assert.ok(performance.now() < after, 'they are looked at still');
   });
 
   test('loops and a pause go on over it', async (t) => {
