@@ -47,9 +47,11 @@ export class MergedLeg {
     this.index = index;
   }
 
-  /** Nothing that it brought waits for another connection's. */
-  get hasMet(): boolean {
-    return this.held.size === 0;
+  /** On every channel that the other one has brought messages of, this one is known to miss nothing. */
+  hasMet(other: MergedLeg): boolean {
+    if (this.held.size > 0) return false;
+    for (const [channel, joined] of other.joined) if (joined && !this.isJoined(channel)) return false;
+    return true;
   }
 
   /** @internal */

@@ -175,10 +175,11 @@ export class Rotation {
   /** Has the new connection met the old one, and everything that it must have? */
   look(): void {
     const candidate = this.#candidate;
-    if (this.#phase !== 'overlapping' || candidate === undefined) return;
+    const { leg } = this.#owner;
+    if (this.#phase !== 'overlapping' || candidate === undefined || leg === undefined) return;
     const part = this.#part(candidate);
     // Not within a read: what is decided here closes connections.
-    if (part.first + part.late > 0 && part.hasMet) queueMicrotask(() => this.#switch());
+    if (part.first + part.late > 0 && part.hasMet(this.#part(leg))) queueMicrotask(() => this.#switch());
   }
 
   /** True: it is delivered, or will be, or has been. */

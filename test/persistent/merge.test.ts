@@ -86,10 +86,14 @@ for (const [how, options] of [
       offer(a, 'A3', 'A4');
       offer(a, 'A5');
       assert.deepEqual(delivered, ['A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'A7']);
-      assert.ok(b.hasMet, 'it has met');
+      assert.ok(b.hasMet(a), 'it has met');
+      offer(a, 'B1');
+      assert.ok(!b.hasMet(a), 'not on every channel');
+      offer(b, 'B1');
+      assert.ok(b.hasMet(a), 'on every channel');
       offer(b, 'A8');
       offer(a, 'A6', 'A7', 'A8', 'A9');
-      assert.deepEqual(delivered.slice(7), ['A8', 'A9']);
+      assert.deepEqual(delivered.slice(7), ['B1', 'A8', 'A9']);
     });
 
     test('a newcomer that repeats what is long gone repeats it to nobody', () => {
@@ -201,7 +205,7 @@ for (const [how, options] of [
                 cut === 0 &&
                 up[1 - leg] &&
                 sent[1 - leg] <= delivered.length &&
-                legs[1 - leg].hasMet
+                legs[1 - leg].held.size === 0
               ) {
                 merge.remove(legs[leg]);
                 up[leg] = false;
