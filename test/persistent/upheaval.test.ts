@@ -9,10 +9,10 @@ for (const how of ['keys', 'sequence numbers']) {
   }, async (t) => {
     const seed = Math.floor(Math.random() * 2 ** 30) * 2 + (how === 'keys' ? 0 : 1);
     t.diagnostic(`seed ${seed}`);
-    const { messages, deaths, rotations, stats } = await upheaval(2.5, seed);
+    const { messages, deaths, rotations, stats } = await upheaval(2, seed);
     t.diagnostic(`${messages} messages, ${deaths} deaths, ${rotations} rotations`);
-    assert.ok(deaths > 3, `${deaths} deaths`);
-    assert.ok(messages > 1_000, `${messages} messages`);
+    assert.ok(deaths > 0, `${deaths} deaths`);
+    assert.ok(messages > 100, `${messages} messages`);
     assert.equal(stats.leftOut, 0);
   });
 }
@@ -23,8 +23,8 @@ for (const how of ['keys', 'sequence numbers']) {
   }, async (t) => {
     const seed = Math.floor(Math.random() * 2 ** 30) * 2 + (how === 'keys' ? 0 : 1);
     t.diagnostic(`seed ${seed}`);
-    const { steps } = await turnover(2.5, seed);
+    const { steps } = await turnover(2, seed);
     t.diagnostic(JSON.stringify(steps));
-    assert.ok(steps.done > 3, `${steps.done} rotations`);
+    assert.ok(steps.done > 0, `${steps.done} rotations`);
   });
 }
