@@ -16,6 +16,7 @@ import {
 import { venueHeartbeats } from './heartbeat/venues.js';
 import { ConnectionBudget } from './persistent/connection-budget.js';
 import { PersistentConnection } from './persistent/persistent-connection.js';
+import { RedundantConnection } from './persistent/redundancy.js';
 import { sequenceOf } from './persistent/sequence.js';
 import { venues } from './persistent/venues.js';
 import { Message } from './protocol/message.js';
@@ -46,9 +47,11 @@ export type {
 export type { BackoffOptions } from './persistent/backoff.js';
 export type { Clock } from './persistent/clock.js';
 export type { ConsumerOptions, ConsumerStats, WhenFull } from './persistent/consumer-policy.js';
+export type { DeduplicationOptions, Key } from './persistent/deduplication.js';
 export type { Failure, FailureKind, RetryDecision } from './persistent/failure.js';
 export type { Gap, GapBound, GapReason } from './persistent/gap.js';
 export type { HeldLimits, HeldMessage } from './persistent/held-messages.js';
+export type { LatenessSummary } from './persistent/lateness.js';
 export type { UnknownOutcome } from './persistent/outcomes.js';
 export type { PersistentEnd, PersistentEvents, PersistentStats } from './persistent/persistent-events.js';
 export type {
@@ -60,7 +63,16 @@ export type {
   PersistentSendOptions,
   RecoverySession,
 } from './persistent/persistent-options.js';
+export type {
+  LegStats,
+  RedundantEnd,
+  RedundantEvents,
+  RedundantOptions,
+  RedundantStats,
+  RedundantSubscription,
+} from './persistent/redundancy.js';
 export type { Resynced, ResyncFailure, ResyncOptions, ResyncRequest } from './persistent/resync.js';
+export type { RotationOptions, RotationStep } from './persistent/rotation-options.js';
 export type { Sequence, SequenceMark } from './persistent/sequence.js';
 export type { PersistentState, Transition } from './persistent/states.js';
 export type { Subscription, SubscriptionState } from './persistent/subscription.js';
@@ -107,6 +119,7 @@ const commonJs = /* @__PURE__ */ Object.assign(WebSocket, {
   ConnectionBudget,
   PersistentConnection,
   sequenceOf,
+  RedundantConnection,
   venues,
 });
 
@@ -126,6 +139,7 @@ export {
   ProtocolError,
   type RawData,
   ReadyState,
+  RedundantConnection,
   sequenceOf,
   UsageError,
   venueHeartbeats,

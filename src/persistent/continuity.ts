@@ -172,11 +172,18 @@ export class ContinuityKeeper {
 
   // ----------------------------------------------------------------------------------------- what a message says
 
-  /** False: it is not to be delivered, or not now. `connection`: anything that stands for it. */
-  admit(connection: object, message: Message, channel: string | undefined): boolean {
+  /**
+   * False: it is not to be delivered, or not now. `connection`: anything that stands for it; undefined where messages of
+   * two have become one row, whose numbers as connections say nothing.
+   */
+  admit(connection: object | undefined, message: Message, channel: string | undefined): boolean {
     const now = this.#clock.now();
     const { connectionSequence } = this.#options;
-    if (connectionSequence !== undefined && !this.#isNumbered(connection, connectionSequence, message, now))
+    if (
+      connection !== undefined &&
+      connectionSequence !== undefined &&
+      !this.#isNumbered(connection, connectionSequence, message, now)
+    )
       return false;
     const track = channel === undefined ? undefined : this.#tracks.get(channel);
     if (track === undefined) return true;

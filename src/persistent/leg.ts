@@ -51,12 +51,16 @@ export interface LegHost {
   readonly channels: Channels;
   readonly continuity: ContinuityKeeper;
   readonly rotation: AddressRotation;
-  /** Messages that were queued while there was no leg to send them. */
-  readonly held: Source;
+  /** Messages that were queued while there was no leg to send them; for the leg in use. */
+  heldFor(leg: Leg): Source;
   /** Reading is to stop, whoever reads. */
   readonly isPaused: boolean;
   /** True while a message may acknowledge one of ours. */
   readonly awaitsOutcomes: boolean;
+  /** Every message is given to `takes` before it is delivered. */
+  readonly takesAll: boolean;
+  /** True: it is delivered elsewhere, at its time, or has been. */
+  takes(leg: Leg, message: Message, channel: string | undefined): boolean;
   onPhase(leg: Leg, phase: LegPhase): void;
   /** The first message of a channel since the leg was ready. */
   onData(leg: Leg): void;
@@ -65,6 +69,8 @@ export interface LegHost {
   onUnsubscribed(leg: Leg, key: string): void;
   onRefused(leg: Leg, entry: Entry): void;
   onEnded(leg: Leg, end: LegEnd): void;
+  /** It has no connection any more, for whatever reason. */
+  onOver(leg: Leg): void;
 }
 
 interface Expectation {
@@ -88,6 +94,8 @@ export class Leg implements Attempt {
   connection: Connection | undefined;
   /** The server's, while and after there is a connection. */
   address: string | undefined;
+  /** When the opening handshake was done, in ms of the clock. */
+  openedAt = 0;
   /** It has been ready. */
   wasReady = false;
   readonly pacer: Pacer;
@@ -108,7 +116,7 @@ export class Leg implements Attempt {
     this.url = url;
     this.#host = host;
     const { subscriptions } = host.options;
-    const sources: Source[] = [this.#sessionSource, host.held];
+    const sources: Source[] = [this.#sessionSource, host.heldFor(this)];
     if (subscriptions !== undefined) {
       this.#subscriber = new Subscriber(host.clock, subscriptions, host.desired, {
         send: (payload) => this.connection!.send(payload),
@@ -128,6 +136,10 @@ export class Leg implements Attempt {
     );
   }
 
+  get phase(): LegPhase {
+    return this.#phase;
+  }
+
   /** Authenticated, and not over: messages may be sent. */
   get isOpen(): boolean {
     return (this.#phase === 'subscribing' || this.#phase === 'ready') && this.#isLive;
@@ -145,6 +157,7 @@ export class Leg implements Attempt {
     if (connection === undefined) return;
     this.connection = connection;
     this.address = connection.remoteAddress;
+    this.openedAt = this.#host.clock.now();
     if (this.#host.isPaused) connection.pause();
 
     this.#enter('authenticating');
@@ -302,13 +315,15 @@ export class Leg implements Attempt {
 
   /** Something has begun, or ceased, to wait for messages. */
   attend(): void {
-    const { awaitsOutcomes, channels, continuity } = this.#host;
+    const { awaitsOutcomes, channels, continuity, takesAll } = this.#host;
     this.#attention.needed =
+      this.#isOver ||
       this.#awaitsData ||
       this.#expectations.size > 0 ||
       this.#subscriber?.isAttentive === true ||
       awaitsOutcomes ||
       continuity.isNeeded ||
+      takesAll ||
       !channels.isEmpty;
   }
 
@@ -330,6 +345,7 @@ export class Leg implements Attempt {
         this.attend();
       }
       const { channels, continuity } = this.#host;
+      if (this.#host.takesAll && this.#host.takes(this, message, channel)) return false;
       if (continuity.isNeeded && !continuity.admit(this, message, channel)) return false;
       channels.deliver(message, channel);
     } catch (thrown) {
@@ -398,6 +414,7 @@ export class Leg implements Attempt {
     // For `#look` to hold back what still comes.
     this.#attention.needed = true;
     this.#stop();
+    this.#host.onOver(this);
   }
 
   /** Recovery and sending. */

@@ -39,6 +39,16 @@ export class Outcomes {
     return [...this.#written.keys()];
   }
 
+  has(key: string): boolean {
+    return this.#written.has(key);
+  }
+
+  /** Something that was written on this attempt's connection waits. */
+  hasOf(epoch: number): boolean {
+    for (const written of this.#written.values()) if (written.epoch === epoch) return true;
+    return false;
+  }
+
   /** @throws UsageError `ERR_KEY_IN_USE`; HeartwireError `ERR_TOO_MANY_UNACKNOWLEDGED` */
   assertFree(key: string): void {
     if (this.#written.has(key)) {

@@ -47,6 +47,16 @@ export class Outgoing {
     return this.#outcomes.size;
   }
 
+  /** A message with this key is queued, or waits for its acknowledgement. */
+  knows(key: string): boolean {
+    return this.#outcomes.has(key) || this.#held.has(key);
+  }
+
+  /** A message that was sent on this attempt's connection waits for its acknowledgement. */
+  awaitsOutcomes(epoch: number): boolean {
+    return this.#outcomes.hasOf(epoch);
+  }
+
   /** See `PersistentConnection.send`. */
   send(data: Payload, options: PersistentSendOptions): boolean {
     const { key, whenDown = 'reject', timeToLive } = options;
@@ -85,22 +95,22 @@ export class Outgoing {
     return new HeartwireError('ERR_NOT_READY', message);
   }
 
-  /** The queue, for a leg to send from. */
-  source(): Source {
+  /** The queue, for a leg to send from while it is the one in use. */
+  sourceFor(leg: Leg): Source {
     const held = this.#held;
+    const owner = this.#owner;
     return {
       get hasNext() {
-        return held.length > 0;
+        return owner.leg === leg && held.length > 0;
       },
       sendNext: () => {
         const message = held.shift();
-        return message === undefined || this.#sendHeld(message);
+        return message === undefined || this.#sendHeld(leg, message);
       },
     };
   }
 
-  #sendHeld(message: HeldMessage): boolean {
-    const leg = this.#owner.leg!;
+  #sendHeld(leg: Leg, message: HeldMessage): boolean {
     try {
       return this.#write(leg, message);
     } catch (thrown) {

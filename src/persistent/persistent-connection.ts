@@ -7,18 +7,19 @@
 import type { Connection } from '../connection.js';
 import { HeartwireError, UsageError } from '../errors.js';
 import type { MessageIterator } from '../message-iterator.js';
-import { rethrow } from '../protocol/callback.js';
+import { rethrow, warnOfPromise } from '../protocol/callback.js';
 import { closePayload } from '../protocol/closing-handshake.js';
 import type { Payload } from '../protocol/payload.js';
 import { AddressRotation } from './address-rotation.js';
+import { Allowance } from './allowance.js';
 import { Backoff } from './backoff.js';
 import { Channels } from './channels.js';
 import { type Clock, systemClock } from './clock.js';
-import { ConnectionBudget, sharedBudget, type Turn } from './connection-budget.js';
+import type { Turn } from './connection-budget.js';
 import type { ConsumerOptions } from './consumer-policy.js';
 import { ContinuityKeeper } from './continuity.js';
 import { deferred } from './deferred.js';
-import { DesiredSet } from './desired-set.js';
+import { DesiredSet, type Entry } from './desired-set.js';
 import { Events } from './events.js';
 import { decide, type Failure, hostOf, POLICIES, type RetryDecision } from './failure.js';
 import { Leg, type LegEnd, type LegHost, type LegPhase } from './leg.js';
@@ -26,6 +27,7 @@ import { Outgoing, type OutgoingOwner } from './outgoing.js';
 import type { PersistentEnd, PersistentEvents, PersistentStats } from './persistent-events.js';
 import type { PersistentOptions, PersistentSendOptions } from './persistent-options.js';
 import { Readiness } from './readiness.js';
+import { Rotation, type RotationOwner } from './rotation.js';
 import { type PersistentState, StateMachine } from './states.js';
 import { Subscription } from './subscription.js';
 
@@ -46,11 +48,15 @@ export class PersistentConnection {
   readonly #channels: Channels;
   readonly #continuity: ContinuityKeeper;
   readonly #host: LegHost;
-  readonly #rotation = new AddressRotation();
+  readonly #allowance: Allowance;
+  readonly #addresses = new AddressRotation();
+  readonly #rotation: Rotation;
   readonly #resolveClosed: (end: PersistentEnd) => void;
   readonly #readiness = new Readiness();
   #leg: Leg | undefined;
   #epoch = 0;
+  /** Of the attempts, those of rotation included. */
+  #lastEpoch = 0;
   #failures = 0;
   #pausedByUser = false;
   /** Ends the wait for the next attempt. */
@@ -77,6 +83,8 @@ export class PersistentConnection {
     const { promise, resolve } = deferred<PersistentEnd>();
     this.closed = promise;
     this.#resolveClosed = resolve;
+    this.#allowance = new Allowance(options);
+    this.#rotation = new Rotation(options, this.#rotationOwner());
     this.#host = this.#makeHost();
     options.signal?.addEventListener('abort', this.#onAbort, { once: true });
     queueMicrotask(() => {
@@ -137,7 +145,14 @@ export class PersistentConnection {
 
   /** The other side has acknowledged the message with this key. False: none waits. */
   acknowledge(key: string): boolean {
-    return this.#outgoing.acknowledge(key);
+    const known = this.#outgoing.acknowledge(key);
+    if (known) this.#rotation.acknowledged();
+    return known;
+  }
+
+  /** @internal A message with this key is queued, or waits for its acknowledgement. */
+  knows(key: string): boolean {
+    return this.#outgoing.knows(key);
   }
 
   /** The keys of messages that were sent and not acknowledged yet, oldest first. */
@@ -160,10 +175,6 @@ export class PersistentConnection {
       throw new UsageError('ERR_INVALID_OPTION', 'subscribe() needs the option `subscriptions`');
     if (this.#machine.isClosed) throw this.#outgoing.notReady();
     const entry = this.#desired.add(key, params);
-    const changed = (): void => {
-      this.#leg?.attend();
-      this.#leg?.subscriber?.changed(key);
-    };
     if (entry.references === 1) {
       try {
         this.#continuity.wanted(entry);
@@ -171,14 +182,19 @@ export class PersistentConnection {
         this.#desired.release(entry);
         throw thrown;
       }
-      changed();
+      this.#changed(key);
     }
     return new Subscription(entry, () => {
       this.#desired.release(entry);
       if (entry.references > 0) return;
       this.#continuity.released(key);
-      changed();
+      this.#changed(key);
     });
+  }
+
+  #changed(key: string): void {
+    this.#leg?.subscriber?.changed(key);
+    this.#rotation.candidate?.subscriber?.changed(key);
   }
 
   /** The keys that are wanted, each once. */
@@ -223,11 +239,13 @@ export class PersistentConnection {
   }
 
   #applyPause(): void {
-    if (this.#host.isPaused) this.connection?.pause();
-    else {
-      this.#continuity.resumed();
-      this.connection?.resume();
+    const { isPaused } = this.#host;
+    if (!isPaused) this.#continuity.resumed();
+    for (const { connection } of [...(this.#leg ? [this.#leg] : []), ...this.#rotation.others]) {
+      if (isPaused) connection?.pause();
+      else connection?.resume();
     }
+    if (!isPaused) this.#rotation.resumed();
   }
 
   // ----------------------------------------------------------------------------------------- the next leg
@@ -237,32 +255,24 @@ export class PersistentConnection {
       this.#turn = undefined;
       this.#dial(url);
     };
-    const budget = this.#budgetOf(url);
-    if (budget === undefined) {
-      dial();
-      return;
-    }
-    const turn = budget.request(dial);
+    const turn = this.#allowance.request(url, dial);
     if (turn.granted) return;
     this.#turn = turn;
     this.#go('awaiting-budget', { delay: turn.wait });
   }
 
   #dial(url: string): void {
-    this.#epoch++;
-    const leg = new Leg(this.#epoch, url, this.#host);
+    const leg = this.#makeLeg(url);
+    this.#epoch = leg.epoch;
     this.#leg = leg;
     this.#go('connecting');
     // A listener may have closed us.
     if (this.#leg === leg) void leg.begin();
   }
 
-  #budgetOf(url: string): ConnectionBudget | undefined {
-    const { connectionBudget = this.#options.venue?.connections?.value, venue } = this.#options;
-    if (connectionBudget === false) return undefined;
-    if (connectionBudget instanceof ConnectionBudget) return connectionBudget;
-    const named = connectionBudget as { key?: string } | undefined;
-    return sharedBudget(named?.key ?? venue?.name ?? hostOf(url), connectionBudget);
+  #makeLeg(url: string): Leg {
+    this.#allowance.count(url, 1);
+    return new Leg(++this.#lastEpoch, url, this.#host);
   }
 
   #onPhase(phase: LegPhase): void {
@@ -270,14 +280,20 @@ export class PersistentConnection {
     const leg = this.#leg!;
     this.#go(phase);
     if (phase !== 'ready' || this.#leg !== leg) return;
+    this.#watchStability(leg);
+    this.#rotation.serves(leg);
+    this.#readiness.keep();
+    this.#events.emit('ready', { epoch: leg.epoch, url: leg.url, address: leg.address });
+  }
+
+  #watchStability(leg: Leg): void {
     const { stableAfter = STABLE_AFTER } = this.#options;
+    this.#cancelStable?.();
     this.#cancelStable = this.#clock.after(stableAfter, () => {
       this.#failures = 0;
       this.#backoff.reset();
-      this.#rotation.served(leg.address);
+      this.#addresses.served(leg.address);
     });
-    this.#readiness.keep();
-    this.#events.emit('ready', { epoch: leg.epoch, url: leg.url, address: leg.address });
   }
 
   /** Data flows: the backoff begins anew, but not with an attempt at once, or a server that sends and closes has us spin. */
@@ -287,33 +303,72 @@ export class PersistentConnection {
   }
 
   #onEnded(leg: Leg, end: LegEnd): void {
-    this.#failures++;
-    const failure: Failure = { ...end, epoch: leg.epoch, url: leg.url, attempts: this.#failures };
+    const failure: Failure = { ...end, epoch: leg.epoch, url: leg.url, attempts: this.#failures + 1 };
+    const heir = this.#rotation.onLoss(leg, failure);
+    if (heir === true) return;
     this.#continuity.lost(this.#lastReceivedBy(leg), failure);
     this.#leave();
-    const decision = this.#decide(failure, leg.wasReady);
-    this.#budgetOf(leg.url)?.holdOff(decision.holdOff);
+    this.#failures++;
+    const decided = this.#decide(failure, leg.wasReady);
+    const decision = heir === undefined ? decided : { ...decided, delay: 0, url: heir.url };
+    this.#allowance.holdOff(leg.url, decision.holdOff);
     const { maxAttempts = Number.POSITIVE_INFINITY } = this.#options;
     const retry = decision.retry && this.#failures < maxAttempts;
 
     if (retry) this.#go('backing-off', { delay: decision.delay, failure });
     this.#events.emit('failure', { failure, decision: { ...decision, retry } });
-    for (const outcome of this.#outgoing.lose(leg.epoch, failure))
-      this.#events.emit('unknown-outcome', outcome);
-    if (!retry) this.#finish({ error: gaveUp(failure) }, failure);
+    this.#lose(leg.epoch, failure);
     // A listener may have closed us.
-    else if (this.state === 'backing-off') this.#wait(decision);
+    const goesOn = retry && this.state === 'backing-off';
+    if (!retry) this.#finish({ error: gaveUp(failure) }, failure);
+    if (heir === undefined) goesOn && this.#wait(decision);
+    else if (goesOn) this.#adopt(heir);
+    else heir.abandon();
+  }
+
+  #lose(epoch: number, failure: Failure | undefined): void {
+    for (const outcome of this.#outgoing.lose(epoch, failure)) this.#events.emit('unknown-outcome', outcome);
+  }
+
+  /** A leg that was begun by rotation, and is under way when the one in use is lost: nothing is begun anew. */
+  #adopt(leg: Leg): void {
+    this.#leg = leg;
+    this.#epoch = leg.epoch;
+    for (const phase of ['connecting', 'authenticating', 'subscribing'] as const) {
+      this.#go(phase);
+      if (this.#leg !== leg || leg.phase === phase) break;
+    }
+    if (this.#leg === leg) this.#align(leg);
+  }
+
+  /** The subscriptions are as they are on this leg, which is the one in use now. */
+  #align(leg: Leg): void {
+    const subscribed = new Set(leg.subscriber?.subscribed());
+    for (const entry of this.#desired.entries()) {
+      if (!subscribed.has(entry.key)) entry.pending();
+      else if (entry.state !== 'subscribed') this.#subscribed(leg, entry);
+    }
+    leg.pacer.wake();
+    leg.attend();
+  }
+
+  #subscribed(leg: Leg, entry: Entry): void {
+    if (entry.state === 'refused') entry.pending();
+    entry.state = 'subscribed';
+    entry.settle();
+    this.#continuity.subscribed(entry.key);
+    this.#events.emit('subscribed', { key: entry.key, epoch: leg.epoch });
+  }
+
+  #propose(failure: Failure, wasReady: boolean, backoff: () => number): RetryDecision {
+    const stays = wasReady && failure.attempts === 1 && POLICIES[failure.kind].stays;
+    const next = this.#urls[(this.#urls.indexOf(failure.url) + (stays ? 0 : 1)) % this.#urls.length];
+    const penalty = this.#options.venue?.penalty?.value ?? 0;
+    return decide(failure, { next, urls: this.#urls.length, penalty, backoff });
   }
 
   #decide(failure: Failure, wasReady: boolean): RetryDecision {
-    const stays = wasReady && failure.attempts === 1 && POLICIES[failure.kind].stays;
-    const next = this.#urls[(this.#urls.indexOf(failure.url) + (stays ? 0 : 1)) % this.#urls.length];
-    const decision = decide(failure, {
-      next,
-      urls: this.#urls.length,
-      penalty: this.#options.venue?.penalty?.value ?? 0,
-      backoff: () => this.#backoff.next(),
-    });
+    const decision = this.#propose(failure, wasReady, () => this.#backoff.next());
     try {
       return this.#options.retry?.(failure, decision) ?? decision;
     } catch (thrown) {
@@ -345,6 +400,7 @@ export class PersistentConnection {
   /** What the legs work with and tell. Of those that are not ours any more, nothing is heard. */
   #makeHost(): LegHost {
     const ours = (leg: Leg): boolean => leg === this.#leg;
+    const rotation = this.#rotation;
     const isPaused = (): boolean => this.#pausedByUser || this.#channels.isBlocked;
     const awaitsOutcomes = (): boolean =>
       this.#options.acknowledges !== undefined && this.#outgoing.unacknowledgedCount > 0;
@@ -356,23 +412,24 @@ export class PersistentConnection {
       desired: this.#desired,
       channels: this.#channels,
       continuity: this.#continuity,
-      rotation: this.#rotation,
-      held: this.#outgoing.source(),
+      rotation: this.#addresses,
+      heldFor: (leg) => this.#outgoing.sourceFor(leg),
       get isPaused() {
         return isPaused();
       },
       get awaitsOutcomes() {
         return awaitsOutcomes();
       },
-      onPhase: (leg, phase) => void (ours(leg) && this.#onPhase(phase)),
+      get takesAll() {
+        return rotation.isAttentive;
+      },
+      takes: (leg, message, channel) => rotation.takes(leg, message, channel),
+      onPhase: (leg, phase) => (ours(leg) ? this.#onPhase(phase) : rotation.onPhase(leg, phase)),
       onData: (leg) => void (ours(leg) && this.#onData()),
       onAcknowledged: (key) => void this.acknowledge(key),
       onSubscribed: (leg, entry) => {
-        if (!ours(leg)) return;
-        entry.state = 'subscribed';
-        entry.settle();
-        this.#continuity.subscribed(entry.key);
-        this.#events.emit('subscribed', { key: entry.key, epoch: leg.epoch });
+        if (ours(leg)) this.#subscribed(leg, entry);
+        else rotation.look();
       },
       onUnsubscribed: (leg, key) => {
         if (!ours(leg)) return;
@@ -380,12 +437,65 @@ export class PersistentConnection {
         this.#events.emit('unsubscribed', { key, epoch: leg.epoch });
       },
       onRefused: (leg, entry) => {
+        // A leg that has less than the one in use cannot take its place.
+        if (leg === rotation.candidate && entry.state === 'subscribed')
+          leg.fail('subscription', entry.refusal);
         if (!ours(leg)) return;
         entry.state = 'refused';
         entry.settle();
         this.#events.emit('refused', { key: entry.key, epoch: leg.epoch, error: entry.refusal! });
       },
-      onEnded: (leg, end) => void (ours(leg) && this.#onEnded(leg, end)),
+      onEnded: (leg, end) => (ours(leg) ? this.#onEnded(leg, end) : rotation.onEnded(leg, end)),
+      onOver: (leg) => this.#allowance.count(leg.url, -1),
+    };
+  }
+
+  #rotationOwner(): RotationOwner {
+    const leg = (): Leg | undefined => this.#leg;
+    const state = (): PersistentState => this.state;
+    const isPaused = (): boolean => this.#host.isPaused;
+    const { onMessage } = this.#options;
+    return {
+      clock: this.#clock,
+      get leg() {
+        return leg();
+      },
+      get isReady() {
+        return state() === 'ready';
+      },
+      get isPaused() {
+        return isPaused();
+      },
+      hasRoom: (url) => this.#allowance.hasRoom(url),
+      request: (url, begin) => this.#allowance.request(url, begin),
+      makeLeg: (url) => this.#makeLeg(url),
+      isInLine: ({ subscriber }) => {
+        const subscribed = new Set(subscriber?.subscribed());
+        for (const { key, state } of this.#desired.entries())
+          if (state === 'subscribed' && !subscribed.has(key)) return false;
+        return true;
+      },
+      promote: (next) => {
+        this.#leg = next;
+        this.#epoch = next.epoch;
+        this.#watchStability(next);
+        this.#align(next);
+      },
+      afterFailure: (failure, backoff) => {
+        const decision = this.#propose(failure, true, backoff);
+        this.#allowance.holdOff(failure.url, decision.holdOff);
+        return decision;
+      },
+      awaitsOutcomes: (epoch) => this.#outgoing.awaitsOutcomes(epoch),
+      lose: (epoch, failure) => this.#lose(epoch, failure),
+      deliver: (message, channel) => {
+        const continuity = this.#continuity;
+        if (continuity.isNeeded && !continuity.admit(undefined, message, channel)) return;
+        this.#channels.deliver(message, channel);
+        const result: unknown = onMessage?.(message, this);
+        if (result !== undefined) warnOfPromise(result);
+      },
+      onStep: (step) => this.#events.emit('rotation', step),
     };
   }
 
@@ -445,6 +555,19 @@ export class PersistentConnection {
 
   // ---------------------------------------------------------------------------------------------- closing
 
+  /**
+   * Has another connection take over from the one in use, which delivers until then. Resolves at the moment from
+   * which on everything is sent on the new one; the event `rotation` tells every step. While one is under way, it is
+   * that one's promise. Need not be handled.
+   *
+   * @throws UsageError `ERR_INVALID_OPTION` without the option `deduplication`; HeartwireError (as a rejection)
+   *   `ERR_ROTATION` when the new connection failed and the old one stays, `ERR_CONNECTION_CAP`, `ERR_NOT_READY`,
+   *   `ERR_ABORTED`
+   */
+  rotate(reason = 'rotate() was called'): Promise<void> {
+    return this.#rotation.rotate(reason);
+  }
+
   /** Gives up the connection in use, and makes another: at once, the first time. */
   reconnect(reason = 'reconnect() was called'): void {
     this.#leg?.fail('application', new HeartwireError('ERR_RECONNECT', reason));
@@ -460,6 +583,7 @@ export class PersistentConnection {
     if (this.state === 'closing' || this.state === 'closed') return this.closed;
     this.#turn?.cancel();
     this.#cancelBackoff?.();
+    this.#rotation.stop();
     const leg = this.#leg;
     if (leg?.connection === undefined) {
       leg?.abandon();
@@ -468,8 +592,7 @@ export class PersistentConnection {
       this.#cancelStable?.();
       this.#go('closing');
       void leg.close(code, reason).then((close) => {
-        for (const outcome of this.#outgoing.lose(leg.epoch, undefined))
-          this.#events.emit('unknown-outcome', outcome);
+        this.#lose(leg.epoch, undefined);
         this.#finish({ close });
       });
     }
@@ -487,9 +610,11 @@ export class PersistentConnection {
   /** The last step, from whatever state. */
   #finish(end: PersistentEnd, failure?: Failure): void {
     if (this.#machine.isClosed) return;
+    this.#rotation.stop();
     this.#leave();
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#go('closed', { failure });
+    this.#rotation.end();
     this.#outgoing.end();
     this.#continuity.end();
     const { error } = end;

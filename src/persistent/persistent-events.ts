@@ -8,6 +8,7 @@ import type { Gap } from './gap.js';
 import type { HeldMessage } from './held-messages.js';
 import type { UnknownOutcome } from './outcomes.js';
 import type { Resynced, ResyncFailure } from './resync.js';
+import type { RotationStep } from './rotation-options.js';
 import type { PersistentState, Transition } from './states.js';
 
 export interface PersistentEvents {
@@ -43,6 +44,8 @@ export interface PersistentEvents {
   'unknown-outcome': UnknownOutcome;
   /** A message that was queued will not be sent. */
   dropped: { readonly message: HeldMessage; readonly error: HeartwireError };
+  /** A step of make-before-break. */
+  rotation: RotationStep;
   closed: PersistentEnd;
 }
 

@@ -8,10 +8,12 @@ import type { Payload } from '../protocol/payload.js';
 import type { BackoffOptions } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { ConnectionBudget } from './connection-budget.js';
+import type { DeduplicationOptions } from './deduplication.js';
 import type { Failure, RetryDecision } from './failure.js';
 import type { HeldLimits } from './held-messages.js';
 import type { PersistentConnection } from './persistent-connection.js';
 import type { ResyncOptions } from './resync.js';
+import type { RotationOptions } from './rotation-options.js';
 import type { Sequence } from './sequence.js';
 import type { SubscriptionProtocol } from './subscription-protocol.js';
 import type { Rate } from './token-bucket.js';
@@ -85,6 +87,15 @@ export interface PersistentOptions {
   connectionSequence?: Sequence;
   /** The key of the message of ours that a message acknowledges (`send(…, { key })`); undefined for others. */
   acknowledges?: (message: Message) => string | undefined;
+  /** What makes messages of two connections the same: for rotation, and for `RedundantConnection`. */
+  deduplication?: DeduplicationOptions;
+  /** Another connection takes over before the venue ends this one. Needs `deduplication`. */
+  rotation?: RotationOptions;
+  /**
+   * Connections that the venue allows at a time: rotation needs one more, and does not begin without. All of this
+   * process count that share a connection budget's name. Default: the venue's, or no limit.
+   */
+  maxConnections?: number;
   /** What the venue allows on one connection. Default: the venue's, or no limit. */
   messageRate?: MessageRate;
   /**

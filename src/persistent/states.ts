@@ -37,7 +37,7 @@ export const WAYS: Readonly<Record<PersistentState, readonly PersistentState[]>>
 export interface Transition {
   readonly from: PersistentState;
   readonly to: PersistentState;
-  /** The attempt: 1 for the first, and one more for each `connecting`. */
+  /** The attempt: 1 for the first, and more for each that follows, those of rotation among them. */
   readonly epoch: number;
   /** When, in ms of the clock (`performance.now()`). */
   readonly at: number;

@@ -33,13 +33,15 @@ export function acknowledges(message: Message): string | undefined {
 }
 
 let lastLogin = 0;
+let lastTime = 0;
 
 /** Logs in with a time of this moment, by the exchange's clock if `now` gives it. */
 export function login(now: () => number = Date.now) {
   return async (session: RecoverySession): Promise<void> => {
     const id = `login ${++lastLogin}`;
     // Two logins of one ms would have one signature.
-    const time = now() + lastLogin / 1_000_000;
+    const time = Math.max(now(), lastTime + 1);
+    lastTime = time;
     const answer = session.reply((message) => {
       const given = message.json() as { event: string; id?: unknown; error?: string };
       return given.id === id ? given : undefined;

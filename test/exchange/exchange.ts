@@ -97,6 +97,7 @@ export class Exchange {
           this,
           webSocket,
           this.#tcpBelow(socket as Socket),
+          request.url!,
         );
         this.sessions.add(session);
         this.history.push(session);
@@ -113,7 +114,7 @@ export class Exchange {
       if (this.#halted === true || this.#halted?.includes(channel)) continue;
       for (const session of this.sessions) {
         const times = session.subscriptions.get(channel) ?? 0;
-        for (let i = 0; i < times; i++) session.send(message);
+        for (let i = 0; i < times; i++) session.publish(message);
       }
     }
   }

@@ -11,9 +11,12 @@ export interface DataMessage {
 
 type Levels = Map<number, number>;
 
+const REMEMBERED = 8;
+
 /** The channels `trades.X` and `book.X`; any name before the dot that is not `book` trades. */
 export class Market {
   readonly #sequences = new Map<string, number>();
+  readonly #recent = new Map<string, DataMessage[]>();
   readonly #books = new Map<string, { bids: Levels; asks: Levels }>();
 
   /** The last id of a channel. */
@@ -23,6 +26,19 @@ export class Market {
 
   /** The next message of a channel. */
   next(channel: string): DataMessage {
+    const message = this.#make(channel);
+    const recent = this.#recent.get(channel) ?? [];
+    this.#recent.set(channel, recent);
+    if (recent.push(message) > REMEMBERED) recent.shift();
+    return message;
+  }
+
+  /** The last so many of a channel, oldest first: eight at most. */
+  recent(channel: string, count: number): DataMessage[] {
+    return count === 0 ? [] : (this.#recent.get(channel) ?? []).slice(-count);
+  }
+
+  #make(channel: string): DataMessage {
     const previous = this.sequence(channel);
     const seq = previous + 1;
     this.#sequences.set(channel, seq);

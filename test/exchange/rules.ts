@@ -26,9 +26,13 @@ export interface Rules {
   heartbeatInterval: number | undefined;
   /** ms without a message of the client's, until it is cut. */
   idleTimeout: number | undefined;
+  /** ms from publishing a message to its leaving on each session that is opened from now on. */
+  lag: number;
   /** ms that a connection lives; `notice` before, the client is told. */
   lifetime: number | undefined;
   notice: number;
+  /** Who subscribes is first sent the last so many trades once more. */
+  replay: number;
   /** Does not accept orders' outcome: they are taken and never answered. */
   silentOrders: boolean;
   /** The answer to opening handshakes, unless it is the 101. */
@@ -59,6 +63,8 @@ export const LENIENT: Rules = {
   idleTimeout: undefined,
   lifetime: undefined,
   notice: 0,
+  lag: 0,
+  replay: 0,
   silentOrders: false,
   refuse: undefined,
   closeAfterOpen: undefined,

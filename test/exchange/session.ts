@@ -15,6 +15,8 @@ export interface Request {
 
 export class Session {
   readonly id: number;
+  /** Path and query that the client asked for. */
+  readonly url: string;
   readonly openedAt = performance.now();
   /** How often each channel is subscribed to: more than once is a client's mistake, and it gets everything twice. */
   readonly subscriptions = new Map<string, number>();
@@ -26,15 +28,20 @@ export class Session {
   readonly #socket: WebSocket;
   readonly #tcp: Socket;
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #lag: number;
   #inSecond: number[] = [];
   #idle: NodeJS.Timeout | undefined;
   #pong: NodeJS.Timeout | undefined;
 
-  constructor(id: number, exchange: Exchange, socket: WebSocket, tcp: Socket) {
+  /** `lag` in the query of `url` is this session's own `rules.lag`. */
+  constructor(id: number, exchange: Exchange, socket: WebSocket, tcp: Socket, url: string) {
     this.id = id;
+    this.url = url;
     this.#exchange = exchange;
     this.#socket = socket;
     this.#tcp = tcp;
+    const lag = new URL(url, exchange.url).searchParams.get('lag');
+    this.#lag = Number(lag ?? exchange.rules.lag);
     socket.on('error', () => {});
     socket.on('message', (data) => this.#received(JSON.parse(String(data)) as Request));
     socket.on('ping', () => this.#counted());
@@ -58,8 +65,19 @@ export class Session {
     this.#socket.send(JSON.stringify(message));
   }
 
+  /** Sends a message of the market, `rules.lag` later. */
+  publish(message: object): void {
+    if (this.#lag === 0) this.send(message);
+    else this.#after(this.#lag, () => this.send(message));
+  }
+
   close(code: number, reason = ''): void {
     this.#socket.close(code, reason);
+  }
+
+  /** Reads nothing any more, not even a Close frame, and goes on sending. */
+  deafen(): void {
+    this.#tcp.pause();
   }
 
   /** RST. */
@@ -203,6 +221,7 @@ export class Session {
     for (const channel of taken) {
       const snapshot = market.snapshot(channel);
       if (snapshot) this.send(snapshot);
+      else for (const trade of market.recent(channel, rules.replay)) this.publish(trade);
     }
   }
 

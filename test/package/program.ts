@@ -26,6 +26,7 @@ import {
   type CreateConnection,
   createWebSocketStream,
   type Data,
+  type DeduplicationOptions,
   type DuplexOptions,
   type EventLoopLag,
   type Extension,
@@ -46,6 +47,9 @@ import {
   type HeldMessage,
   HeartwireError,
   type IterateOptions,
+  type Key,
+  type LatenessSummary,
+  type LegStats,
   Message,
   type MessageIterator,
   type MessagePattern,
@@ -66,6 +70,14 @@ import {
   ReadyState,
   type RecoverySession,
   type Redirect,
+  RedundantConnection,
+  type RedundantEnd,
+  type RedundantEvents,
+  type RedundantOptions,
+  type RedundantStats,
+  type RedundantSubscription,
+  type RotationOptions,
+  type RotationStep,
   type RttSummary,
   type SendFrameOptions,
   type SendOptions,
@@ -340,6 +352,8 @@ const clock: Clock = { now: () => 0, after: () => () => {} };
 const sequence: SequenceFields = { kind: 'previous', id: 'seqId', from: 'prevSeqId', per: 'channel', reset: 1 };
 const fact: Fact<SequenceFields> = { value: sequence, source: 'me', date: '2026-01-01', verified: false };
 const venue: Venue = { ...venues.okx, name: 'mine', sequence: fact };
+const deduplication: DeduplicationOptions = { key: (message): Key => message.text(), maxKeys: 10 };
+const rotation: RotationOptions = { maxAge: 1, jitter: 0, notice: (message) => message.isText, overlap: 1, drain: 1 };
 const numbers: Sequence = sequenceOf({ ...sequence, within: ['data', '0'] }, (body) => body.type === 'snapshot');
 const own: Sequence = {
   kind: 'range',
@@ -356,6 +370,9 @@ const resync: ResyncOptions = {
 };
 const continuities: Continuity[] = [{}, { deadline: 1, sequence: numbers, resync }, { resync: 'resubscribe' }];
 const persistentOptions: PersistentOptions = {
+  deduplication,
+  rotation,
+  maxConnections: 2,
   continuity: (key, params) => (params === undefined ? continuities[key.length] : continuities[0]),
   connectionSequence: own,
   connect: async ({ epoch, url }: Attempt) => ({ ...attemptOptions, url: url + epoch.toFixed() }),
@@ -433,9 +450,40 @@ console.log(counted.stale + counted.gaps + counted.late + counted.held);
 feed.pause();
 feed.resume();
 feed.reconnect('why not');
+feed.on('rotation', ({ delay, error, from, reason, step, to }: RotationStep) => {
+  console.log(delay?.toFixed(), error?.code, from.toFixed(), reason.trim(), step.trim(), to?.toFixed());
+});
+is<void>()(await feed.rotate('to be sure'));
 is<Connection | undefined>()(feed.connection);
 const end: PersistentEnd = await feed.close(1000, 'done');
 console.log(end.error?.code.trim(), end.close?.code.toFixed(), feed.state, feed.epoch.toFixed());
+const redundantOptions: RedundantOptions = {
+  deduplication,
+  onMessage: (message, both) => console.log(message.text(), both.isReady),
+  leg: (index) => ({ connect: { headers: { A: index.toFixed() } } }),
+  maxHold: 100,
+};
+const both = new RedundantConnection(['wss://a.test/', 'wss://b.test/'], redundantOptions);
+both.on('ready', ({ leg }: RedundantEvents['ready']) => console.log(leg.toFixed()));
+both.on('failure', ({ failure, leg }) => console.log(failure.kind, leg.toFixed()));
+is<void>()(await both.ready);
+is<boolean>()(both.send('order', { key: 'order' }) && both.acknowledge('order'));
+const wish: RedundantSubscription = both.subscribe('trades', { depth: 10 });
+is<void>()(await wish.acknowledged);
+wish.unsubscribe();
+for await (const message of both.messages('trades', patience)) is<string | Buffer>()(message);
+const together: RedundantStats = both.stats();
+for (const leg of together.legs) {
+  const { first, lag: behind, late, lead }: LegStats = leg;
+  const summaries: LatenessSummary[] = [behind, lead];
+  console.log(first + late, summaries.map(({ count, last, max, mean }) => count + last + max + mean));
+}
+console.log(together.held + together.leftOut);
+is<readonly PersistentConnection[]>()(both.legs);
+both.pause();
+both.resume();
+const endOfBoth: RedundantEnd = await both.close();
+console.log(endOfBoth.legs.map(({ error }) => error?.code));
 {
   await using disposed = new PersistentConnection('wss://a.test/');
   is<PersistentEnd>()(await disposed.closed);
