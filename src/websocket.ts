@@ -472,7 +472,7 @@ export class WebSocket extends Listening {
     if (this.isStandard) this.#count(sizeOf(payload));
     this.#connection!.sendFrame(payload, asText, fin, mask, compress);
     if (typeof callback === 'function')
-      this.#connection!.whenFlushed((error) => process.nextTick(callback, error));
+      this.#connection!.whenFlushed((error) => process.nextTick(callback, error ?? null));
   }
 
   /** @throws Error while connecting; RangeError above 125 bytes */
@@ -503,7 +503,8 @@ export class WebSocket extends Listening {
         typeof bytes === 'string' ? Buffer.from(bytes) : bytes,
         mask !== false,
       );
-      if (typeof done === 'function') this.#connection!.whenFlushed((error) => process.nextTick(done, error));
+      if (typeof done === 'function')
+        this.#connection!.whenFlushed((error) => process.nextTick(done, error ?? null));
     };
     if (payload instanceof Blob) this.#sendBlob(payload, send, done);
     else if (this.#outgoing?.blobs.isReading) this.#wait(payload, send);
