@@ -63,11 +63,9 @@ export class WebSocket extends Listening {
   #url = '';
   #readyState = CONNECTING;
   #binaryType: BinaryType;
-  #isPaused = false;
   #wasClean = false;
   /** Each event in a turn of its own. */
   #deferred = false;
-  #protocols: readonly string[] = [];
   #opening: Opening | HttpOpening | undefined;
   #connection: Connection | undefined;
   /** Made with the first message that needs it. */
@@ -89,10 +87,10 @@ export class WebSocket extends Listening {
     const { given, wanted } = sorted(protocols, options);
     const url = parseAddress(address, this.isStandard);
     this.#url = url.href;
-    this.#protocols = checkProtocols(wanted, this.isStandard);
+    const offered = checkProtocols(wanted, this.isStandard);
     this.#binaryType = this.isStandard ? 'blob' : 'nodebuffer';
     this.#deferred = given.allowSynchronousEvents === false;
-    this.#open(url, given);
+    this.#open(url, given, offered);
   }
 
   // --------------------------------------------------------------------------------------------- attributes
@@ -118,7 +116,7 @@ export class WebSocket extends Listening {
   }
 
   get isPaused(): boolean {
-    return this.#isPaused;
+    return this.#connection?.isPaused ?? false;
   }
 
   /** What the data of binary messages is. */
@@ -150,19 +148,19 @@ export class WebSocket extends Listening {
 
   // ------------------------------------------------------------------------------------------------ opening
 
-  #open(url: URL, options: Given): void {
+  #open(url: URL, options: Given, offered: readonly string[]): void {
     const dropIn = behaviour(options, WebSocket.#failures);
     const events = {
       connection: dropIn,
       onUpgrade: (response: Response, message?: IncomingMessage) => this.#onUpgrade(response, message),
-      onOpen: (connection: Connection) => this.#onOpen(connection),
-      onFailed: (error: unknown) => this.#onRefused(error, options),
+      onOpen: (connection: Connection) => this.#onOpen(connection, offered),
+      onFailed: (error: unknown) => this.#onRefused(error, options, offered),
       onRedirect: (target: URL, request: ClientRequest) => {
         this.emit('redirect', target.href, request);
       },
     };
     const beginHttp = (): void => {
-      const opening = new HttpOpening(this, url, options, this.#protocols, events);
+      const opening = new HttpOpening(this, url, options, offered, events);
       this.#opening = opening;
       opening.begin(url);
     };
@@ -170,7 +168,7 @@ export class WebSocket extends Listening {
       beginHttp();
       return;
     }
-    const connect = connectOptions(url, options, this.#protocols);
+    const connect = connectOptions(url, options, offered);
     const opening = new Opening(withoutUser(url), { ...connect, ...this.handlers }, events);
     this.#opening = opening;
     // What these events hand out, only Node's HTTP client has; they are listened for from this turn on.
@@ -182,7 +180,9 @@ export class WebSocket extends Listening {
       }
       opening
         .run()
-        .then(undefined, (error: unknown) => process.nextTick(() => this.#onRefused(error, options)));
+        .then(undefined, (error: unknown) =>
+          process.nextTick(() => this.#onRefused(error, options, offered)),
+        );
     });
   }
 
@@ -203,11 +203,11 @@ export class WebSocket extends Listening {
     guarded(() => void this.emit('upgrade', message ?? incomingMessage(response, null)));
   }
 
-  #onOpen(connection: Connection): void {
-    if (this.#protocols.length > 0 && connection.protocol === '') {
+  #onOpen(connection: Connection, offered: readonly string[]): void {
+    if (offered.length > 0 && connection.protocol === '') {
       connection.destroy();
       const error = new Error('Server sent no subprotocol');
-      process.nextTick(() => this.#onRefused(error, {}));
+      process.nextTick(() => this.#onRefused(error, {}, offered));
       return;
     }
     this.#opening = undefined;
@@ -221,7 +221,7 @@ export class WebSocket extends Listening {
   }
 
   /** The opening handshake has failed. */
-  #onRefused(error: unknown, options: Given): void {
+  #onRefused(error: unknown, options: Given, offered: readonly string[]): void {
     if (this.#readyState === CLOSED || this.#opening === undefined) return;
     const failure = error as HandshakeError;
     const { statusCode } = failure;
@@ -234,8 +234,7 @@ export class WebSocket extends Listening {
       this.emit('unexpected-response', undefined, response);
     }
     const offersDeflate = Boolean(options.perMessageDeflate ?? true);
-    const shown =
-      error instanceof HeartwireError ? openingError(error, this.#protocols, offersDeflate) : error;
+    const shown = error instanceof HeartwireError ? openingError(error, offered, offersDeflate) : error;
     this.#endUnopened(shown as Error);
   }
 
@@ -400,13 +399,11 @@ export class WebSocket extends Listening {
   /** Stops reading: the server is slowed down by TCP. */
   pause(): void {
     if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
-    this.#isPaused = true;
     this.#connection!.pause();
   }
 
   resume(): void {
     if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
-    this.#isPaused = false;
     this.#connection!.resume();
   }
 

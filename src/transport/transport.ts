@@ -92,7 +92,6 @@ export class Transport {
   /** Only while the transport is made: what outlives that must not hold the opening handshake. */
   #progress: TransportProgress | undefined;
 
-  #paused = false;
   /** `performance.now()`, since when nothing is read (0: we read), and when reading last went on. */
   pausedSince = 0;
   resumedAt = 0;
@@ -167,8 +166,11 @@ export class Transport {
         this.#dial = undefined;
         this.#stream = socket;
         const { address, port } = this.attempts[this.attempts.length - 1];
-        this.#remoteAddress = address;
+        this.#remoteAddress = sharedAddress(address);
         this.#remotePort = port;
+        // Half open, Node does nothing at the end; and an event with one listener needs no list of them.
+        if (tls === undefined)
+          for (const listener of socket.listeners('end')) socket.off('end', listener as () => void);
         this.#watch(socket);
         this.socketReport = applySocketOptions(socket, options);
         this.#progress?.onConnect();
@@ -181,16 +183,18 @@ export class Transport {
     this.#dial.start();
   }
 
-  /** In a function of its own: what lives as long as the socket then holds nothing of the dialling. */
+  /** Bound, not a closure: half the memory, and it holds nothing of the dialling for as long as the socket lives. */
   #onread(): OnReadOpts {
-    // One function for both: asked for a buffer, it is given nothing.
-    const onread = (count?: number): unknown => {
-      if (count === undefined) return this.#handlers.readTarget(this.#owner);
-      this.#handlers.received(this.#owner, count);
-      return true;
-    };
-    return { buffer: onread as () => Uint8Array, callback: onread as (count: number) => boolean };
+    const onread = Transport.#onRead.bind(this) as () => never;
+    return { buffer: onread, callback: onread };
   }
+
+  /** One function for both: asked for a buffer, it is given nothing. */
+  static readonly #onRead = function (this: Transport, count?: number): unknown {
+    if (count === undefined) return this.#handlers.readTarget(this.#owner);
+    this.#handlers.received(this.#owner, count);
+    return true;
+  };
 
   #onceSecure(socket: TLSSocket, tls: TlsClient): void {
     socket.once('secureConnect', () => {
@@ -269,7 +273,7 @@ export class Transport {
     this.#readScheduled = true;
     process.nextTick(() => {
       this.#readScheduled = false;
-      while (!this.#paused) {
+      while (this.pausedSince === 0) {
         const chunk: Uint8Array | null = this.#stream!.read();
         if (chunk === null) return;
         this.#copy(chunk);
@@ -330,14 +334,12 @@ export class Transport {
   }
 
   pause(): void {
-    if (!this.#paused) this.pausedSince = performance.now();
-    this.#paused = true;
+    if (this.pausedSince === 0) this.pausedSince = performance.now();
     if (!this.#copies) this.#stream!.pause();
   }
 
   resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
+    if (this.pausedSince === 0) return;
     this.pausedSince = 0;
     this.resumedAt = performance.now();
     if (this.#copies) this.#readSoon();
@@ -383,6 +385,14 @@ export class Transport {
 /** Nothing will be read from it. */
 export function hasEnded(stream: Duplex): boolean {
   return stream.destroyed || stream.readableEnded;
+}
+
+let lastAddress = '';
+
+/** Most connections go where the one before went: one string serves them. */
+function sharedAddress(address: string): string {
+  if (address !== lastAddress) lastAddress = address;
+  return lastAddress;
 }
 
 /** Loaded when first needed: plain connections do without. Kept, because even asking for it again costs time. */
