@@ -37,6 +37,22 @@ import type { Transport, TransportHandlers } from './transport/transport.js';
 
 export const ReadyState = { connecting: 0, open: 1, closing: 2, closed: 3 } as const;
 
+const HANDLERS = ['onPing', 'onPong', 'onRtt', 'onDrain', 'onClose'] as const;
+type Handlers = Pick<ConnectionHandlers, (typeof HANDLERS)[number]>;
+
+const NO_HANDLERS: Handlers = {};
+/** By what makes them: the drop-in class has the same for all its connections. */
+const dropInHandlers = new WeakMap<DropIn, Handlers>();
+
+function handlersOf(given: ConnectionHandlers, dropIn: DropIn | undefined): Handlers {
+  const shared = dropIn === undefined ? NO_HANDLERS : dropInHandlers.get(dropIn);
+  if (shared !== undefined && HANDLERS.every((name) => shared[name] === given[name])) return shared;
+  const { onPing, onPong, onRtt, onDrain, onClose } = given;
+  const handlers: Handlers = { onPing, onPong, onRtt, onDrain, onClose };
+  if (dropIn !== undefined) dropInHandlers.set(dropIn, handlers);
+  return handlers;
+}
+
 /** Made for those who use one of them. */
 class Streams {
   readable: ReadableStream<string | Buffer> | undefined;
@@ -71,11 +87,28 @@ export class Connection implements ConnectionHandlers {
   /** What the socket has been set to, as the system answered. */
   readonly socketOptions: SocketReport;
 
-  onPing: ConnectionHandlers['onPing'];
-  onPong: ConnectionHandlers['onPong'];
-  onRtt: ConnectionHandlers['onRtt'];
-  onDrain: ConnectionHandlers['onDrain'];
-  onClose: ConnectionHandlers['onClose'];
+  declare onPing: ConnectionHandlers['onPing'];
+  declare onPong: ConnectionHandlers['onPong'];
+  declare onRtt: ConnectionHandlers['onRtt'];
+  declare onDrain: ConnectionHandlers['onDrain'];
+  declare onClose: ConnectionHandlers['onClose'];
+
+  /** Those five; shared where nobody has set one of them. */
+  #handlers: Handlers;
+
+  static {
+    for (const name of HANDLERS) {
+      Object.defineProperty(Connection.prototype, name, {
+        enumerable: true,
+        get(this: Connection) {
+          return this.#handlers[name];
+        },
+        set(this: Connection, handler: undefined) {
+          this.#handlers = { ...this.#handlers, [name]: handler };
+        },
+      });
+    }
+  }
 
   /** @internal Whom this connection belongs to, when the drop-in class has made it. */
   owner: unknown;
@@ -145,11 +178,7 @@ export class Connection implements ConnectionHandlers {
     if (handlers.onMessage === undefined) this.#consumer = this.#makeInbound();
     else this.#receiver.listen(handlers.onMessage);
     if (heartbeat !== undefined) this.#beat = this.#makeHeartbeat(heartbeat);
-    this.onPing = handlers.onPing;
-    this.onPong = handlers.onPong;
-    this.onRtt = handlers.onRtt;
-    this.onDrain = handlers.onDrain;
-    this.onClose = handlers.onClose;
+    this.#handlers = handlersOf(handlers, dropIn);
   }
 
   /** @internal Takes over the socket. `leftover` came behind the response head, in the same read. */
@@ -595,6 +624,11 @@ export class Connection implements ConnectionHandlers {
   }
 
   // ------------------------------------------------------------------------------- for the drop-in class
+
+  /** @internal It has ended, by a complete closing handshake. */
+  get closedCleanly(): boolean {
+    return this.#endingState?.info?.wasClean ?? false;
+  }
 
   /** @internal */
   get socket(): Duplex {

@@ -63,7 +63,6 @@ export class WebSocket extends Listening {
   #url = '';
   #readyState = CONNECTING;
   #binaryType: BinaryType;
-  #wasClean = false;
   /** Each event in a turn of its own. */
   #deferred = false;
   #opening: Opening | HttpOpening | undefined;
@@ -138,7 +137,7 @@ export class WebSocket extends Listening {
 
   /** @internal How the connection ended. */
   get closedCleanly(): boolean {
-    return this.#wasClean;
+    return this.#connection?.closedCleanly ?? false;
   }
 
   /** The socket below; null until the connection is open. */
@@ -430,7 +429,6 @@ export class WebSocket extends Listening {
 
   #closed({ code, reason, wasClean, error }: CloseInfo): void {
     this.#readyState = CLOSED;
-    this.#wasClean = wasClean;
     const failed = this.isStandard && !wasClean;
     if (failed) this.fireError(error ?? new Error('The connection was lost'));
     this.fire('close', code, reason === '' ? NOTHING : Buffer.from(reason));

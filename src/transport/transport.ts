@@ -70,6 +70,14 @@ interface NativeStream {
 const TRANSPORT = Symbol('transport');
 type Watched = Duplex & { [TRANSPORT]?: Transport };
 
+interface Making {
+  readonly progress: TransportProgress;
+  /** What is being dialled, until it is connected. */
+  dial: Dial | undefined;
+  /** Until its handshake is complete. */
+  tls: TlsClient | undefined;
+}
+
 const NONE: readonly never[] = [];
 
 export class Transport {
@@ -79,18 +87,14 @@ export class Transport {
   /** What the socket has been set to; undefined before that, and for a stream that was there already. */
   socketReport: SocketReport | undefined;
 
-  /** What is being dialled, until it is connected; then the stream. */
-  #dial: Dial | undefined;
+  /** Only while the transport is made: what outlives that must not hold the opening handshake. */
+  #making: Making | undefined;
   #stream: Duplex | undefined;
   #remoteAddress: string | undefined;
   #remotePort: number | undefined;
-  /** Until its handshake is complete. */
-  #tls: TlsClient | undefined;
   #tlsReport: TlsReport | undefined;
   #handlers!: TransportHandlers<unknown>;
   #owner: unknown;
-  /** Only while the transport is made: what outlives that must not hold the opening handshake. */
-  #progress: TransportProgress | undefined;
 
   /** `performance.now()`, since when nothing is read (0: we read), and when reading last went on. */
   pausedSince = 0;
@@ -115,8 +119,8 @@ export class Transport {
   ): Promise<Transport> {
     const transport = new Transport(target.secure ? 'tls' : 'tcp');
     transport.serve(handlers, owner);
-    transport.#progress = progress;
-    if (target.secure) transport.#tls = await tlsClient(target, options.tls);
+    const tls = target.secure ? await tlsClient(target, options.tls) : undefined;
+    transport.#making = { progress, dial: undefined, tls };
     transport.#connect(target, options.socket ?? {});
     return transport;
   }
@@ -132,10 +136,9 @@ export class Transport {
   ): Promise<Transport> {
     const transport = new Transport('tls');
     transport.serve(handlers, owner);
-    transport.#progress = progress;
     const tls = await tlsClient(target, options);
     if (hasEnded(stream)) throw stream.errored ?? new Error('the stream was closed');
-    transport.#tls = tls;
+    transport.#making = { progress, dial: undefined, tls };
     const socket = tls.connect({ socket: stream, host: target.host, port: target.port });
     transport.#copyFrom(socket);
     transport.#onceSecure(socket, tls);
@@ -153,17 +156,18 @@ export class Transport {
 
   #connect(target: Target, options: SocketOptions): void {
     const onread = this.#onread();
-    const tls = this.#tls;
+    const making = this.#making!;
+    const { tls } = making;
     const makeSocket: SocketMaker = (address) =>
       // Half open: the owner ends our side, when it has delivered what came before the peer's FIN.
       tls === undefined
         ? connectTcp({ ...address, onread, allowHalfOpen: true })
         : tls.connect({ ...address, onread, allowHalfOpen: true });
 
-    this.#dial = new Dial(target, options, makeSocket, {
-      onLookup: () => this.#progress?.onLookup(),
+    const dial = new Dial(target, options, makeSocket, {
+      onLookup: () => this.#making?.progress.onLookup(),
       onConnect: (socket) => {
-        this.#dial = undefined;
+        making.dial = undefined;
         this.#stream = socket;
         const { address, port } = this.attempts[this.attempts.length - 1];
         this.#remoteAddress = sharedAddress(address);
@@ -173,14 +177,15 @@ export class Transport {
           for (const listener of socket.listeners('end')) socket.off('end', listener as () => void);
         this.#watch(socket);
         this.socketReport = applySocketOptions(socket, options);
-        this.#progress?.onConnect();
-        if (tls === undefined) this.#progress?.onReady();
+        this.#making?.progress.onConnect();
+        if (tls === undefined) this.#making?.progress.onReady();
         else this.#onceSecure(socket as TLSSocket, tls);
       },
       onFailed: (error) => this.#handlers.onError(this.#owner, error),
     });
-    this.attempts = this.#dial.attempts;
-    this.#dial.start();
+    making.dial = dial;
+    this.attempts = dial.attempts;
+    dial.start();
   }
 
   /** Bound, not a closure: half the memory, and it holds nothing of the dialling for as long as the socket lives. */
@@ -198,10 +203,10 @@ export class Transport {
 
   #onceSecure(socket: TLSSocket, tls: TlsClient): void {
     socket.once('secureConnect', () => {
-      this.#tls = undefined;
+      if (this.#making !== undefined) this.#making.tls = undefined;
       this.#tlsReport = tls.report();
       if (this.#copies) this.#noteRemote();
-      this.#progress?.onReady();
+      this.#making?.progress.onReady();
     });
   }
 
@@ -218,7 +223,7 @@ export class Transport {
   }
 
   #gone(): void {
-    this.#tls?.failed();
+    this.#making?.tls?.failed();
     const handlers = this.#handlers;
     const owner = this.#owner;
     // Node's TLS handles outlive their sockets until a full collection; what they hold should be little.
@@ -233,13 +238,13 @@ export class Transport {
 
   static readonly #onError = function (this: Watched, error: Error): void {
     const transport = this[TRANSPORT]!;
-    transport.#tls?.failed();
+    transport.#making?.tls?.failed();
     transport.#handlers.onError(transport.#owner, error);
   };
 
   static readonly #onClose = function (this: Watched): void {
     const transport = this[TRANSPORT]!;
-    transport.#tls?.failed();
+    transport.#making?.tls?.failed();
     const handlers = transport.#handlers;
     const owner = transport.#owner;
     // Node's TLS handles outlive their sockets until a full collection; what they hold should be little.
@@ -313,14 +318,14 @@ export class Transport {
 
   /** Why TLS failed; undefined when it is not TLS that was under way. */
   explain(error: Error): TlsFailure | undefined {
-    return this.#tls?.explain(error);
+    return this.#making?.tls?.explain(error);
   }
 
   /** From now on the transport serves `owner`. */
   serve<Owner>(handlers: TransportHandlers<Owner>, owner: Owner): void {
     this.#handlers = handlers as TransportHandlers<unknown>;
     this.#owner = owner;
-    this.#progress = undefined;
+    this.#making = undefined;
   }
 
   /** How the connection came about has been told. */
@@ -361,8 +366,8 @@ export class Transport {
 
   /** Closes it, whatever it has come to. */
   destroy(): void {
-    this.#tls?.failed();
-    this.#dial?.stop();
+    this.#making?.tls?.failed();
+    this.#making?.dial?.stop();
     this.#destroyStream();
   }
 
