@@ -97,6 +97,14 @@ const NO_REPORT: HandshakeReport = {
   notApplied: [],
 };
 
+let lastUrl = '';
+
+/** Many connections go to the same place. */
+function sharedUrl(url: string): string {
+  if (url !== lastUrl) lastUrl = url;
+  return lastUrl;
+}
+
 let lastLimits: ConnectionLimits | undefined;
 
 /** Most connections have the limits of the one before. */
@@ -334,7 +342,7 @@ export class Opening {
       {
         id: this.#id,
         startedAt: this.#startedAt,
-        url: this.#request.url.href,
+        url: sharedUrl(this.#request.url.href),
         protocol,
         extensions,
         deflate,

@@ -37,6 +37,43 @@ import type { Transport, TransportHandlers } from './transport/transport.js';
 
 export const ReadyState = { connecting: 0, open: 1, closing: 2, closed: 3 } as const;
 
+const HANDLERS = ['onPing', 'onPong', 'onRtt', 'onDrain', 'onClose'] as const;
+type Handlers = Pick<ConnectionHandlers, (typeof HANDLERS)[number]>;
+
+const NO_HANDLERS: Handlers = {};
+/** By what makes them: the drop-in class has the same for all its connections. */
+const dropInHandlers = new WeakMap<DropIn, Handlers>();
+
+function handlersOf(given: ConnectionHandlers, dropIn: DropIn | undefined): Handlers {
+  const shared = dropIn === undefined ? NO_HANDLERS : dropInHandlers.get(dropIn);
+  if (shared !== undefined && HANDLERS.every((name) => shared[name] === given[name])) return shared;
+  const { onPing, onPong, onRtt, onDrain, onClose } = given;
+  const handlers: Handlers = { onPing, onPong, onRtt, onDrain, onClose };
+  if (dropIn !== undefined) dropInHandlers.set(dropIn, handlers);
+  return handlers;
+}
+
+/** Made for those who use one of them. */
+class Streams {
+  readable: ReadableStream<string | Buffer> | undefined;
+  writable: WritableStream<Payload> | undefined;
+  /** Ends the wait for the next chunk of a message that `sendStream` sends in fragments; nothing may come between. */
+  stop: AbortController | undefined;
+}
+
+/** What is known of a connection's end. Made when it begins, or is waited for: an idle connection does without. */
+class Ending {
+  closeSent = false;
+  closeReceived: CloseStatus | undefined;
+  peerEnded = false;
+  error: HeartwireError | undefined;
+  closeTimer: NodeJS.Timeout | undefined;
+  /** Of `closed`, which is made when somebody asks for it; and what it resolves with, when that is known. */
+  closed: Promise<CloseInfo> | undefined;
+  resolveClosed: ((info: CloseInfo) => void) | undefined;
+  info: CloseInfo | undefined;
+}
+
 export class Connection implements ConnectionHandlers {
   /** Distinguishes the connections of this process in logs and errors. */
   readonly id: number;
@@ -50,11 +87,28 @@ export class Connection implements ConnectionHandlers {
   /** What the socket has been set to, as the system answered. */
   readonly socketOptions: SocketReport;
 
-  onPing: ConnectionHandlers['onPing'];
-  onPong: ConnectionHandlers['onPong'];
-  onRtt: ConnectionHandlers['onRtt'];
-  onDrain: ConnectionHandlers['onDrain'];
-  onClose: ConnectionHandlers['onClose'];
+  declare onPing: ConnectionHandlers['onPing'];
+  declare onPong: ConnectionHandlers['onPong'];
+  declare onRtt: ConnectionHandlers['onRtt'];
+  declare onDrain: ConnectionHandlers['onDrain'];
+  declare onClose: ConnectionHandlers['onClose'];
+
+  /** Those five; shared where nobody has set one of them. */
+  #handlers: Handlers;
+
+  static {
+    for (const name of HANDLERS) {
+      Object.defineProperty(Connection.prototype, name, {
+        enumerable: true,
+        get(this: Connection) {
+          return this.#handlers[name];
+        },
+        set(this: Connection, handler: undefined) {
+          this.#handlers = { ...this.#handlers, [name]: handler };
+        },
+      });
+    }
+  }
 
   /** @internal Whom this connection belongs to, when the drop-in class has made it. */
   owner: unknown;
@@ -73,21 +127,10 @@ export class Connection implements ConnectionHandlers {
   /** Made with the first frame, and the first Ping: most of many connections only listen. */
   #sending: Outbound | undefined;
   #outstandingPings: OutstandingPings | undefined;
-  #readable: ReadableStream<string | Buffer> | undefined;
-  #writable: WritableStream<Payload> | undefined;
-  /** Ends the wait for the next chunk of a message that `sendStream` sends in fragments; nothing may come between. */
-  #streamStop: AbortController | undefined;
+  #streams: Streams | undefined;
+  #endingState: Ending | undefined;
 
   #readyState: number = ReadyState.open;
-  #closeSent = false;
-  #closeReceived: CloseStatus | undefined;
-  #peerEnded = false;
-  #error: HeartwireError | undefined;
-  #closeTimer: NodeJS.Timeout | undefined;
-  /** Of `closed`, which is made when somebody asks for it; and what it resolves with, when that is known. */
-  #closed: Promise<CloseInfo> | undefined;
-  #resolveClosed: ((info: CloseInfo) => void) | undefined;
-  #info: CloseInfo | undefined;
 
   #bytesReceived = 0;
   #pingsReceived = 0;
@@ -135,11 +178,7 @@ export class Connection implements ConnectionHandlers {
     if (handlers.onMessage === undefined) this.#consumer = this.#makeInbound();
     else this.#receiver.listen(handlers.onMessage);
     if (heartbeat !== undefined) this.#beat = this.#makeHeartbeat(heartbeat);
-    this.onPing = handlers.onPing;
-    this.onPong = handlers.onPong;
-    this.onRtt = handlers.onRtt;
-    this.onDrain = handlers.onDrain;
-    this.onClose = handlers.onClose;
+    this.#handlers = handlersOf(handlers, dropIn);
   }
 
   /** @internal Takes over the socket. `leftover` came behind the response head, in the same read. */
@@ -153,13 +192,13 @@ export class Connection implements ConnectionHandlers {
 
   /** Resolves when the connection has ended, whatever ended it; never rejects. */
   get closed(): Promise<CloseInfo> {
-    this.#closed ??=
-      this.#info === undefined
+    this.#ending.closed ??=
+      this.#endingState?.info === undefined
         ? new Promise((resolve) => {
-            this.#resolveClosed = resolve;
+            this.#ending.resolveClosed = resolve;
           })
-        : Promise.resolve(this.#info);
-    return this.#closed;
+        : Promise.resolve(this.#endingState?.info);
+    return this.#ending.closed;
   }
 
   /** Of the server, or of its proxy; undefined where the stream has none. */
@@ -194,6 +233,16 @@ export class Connection implements ConnectionHandlers {
     return this.#sending;
   }
 
+  get #ending(): Ending {
+    this.#endingState ??= new Ending();
+    return this.#endingState;
+  }
+
+  get #used(): Streams {
+    this.#streams ??= new Streams();
+    return this.#streams;
+  }
+
   get #heartbeat(): Heartbeat<Connection> {
     this.#beat ??= this.#makeHeartbeat(undefined);
     return this.#beat;
@@ -218,7 +267,7 @@ export class Connection implements ConnectionHandlers {
    *   `sendStream` is sending
    */
   send(data: Payload, options?: SendOptions): boolean {
-    if (this.#readyState !== ReadyState.open || this.#streamStop !== undefined)
+    if (this.#readyState !== ReadyState.open || this.#streams?.stop !== undefined)
       throw this.#cannotSend('send()');
     try {
       return this.#send(data, options?.binary, options?.fin ?? true, options?.compress);
@@ -260,9 +309,10 @@ export class Connection implements ConnectionHandlers {
    */
   async sendStream(source: MessageSource, options?: StreamSendOptions): Promise<void> {
     this.#assertOpen('sendStream()');
-    if (this.#streamStop !== undefined || this.#outbound.unfinished) throw this.#cannotSend('sendStream()');
+    if (this.#streams?.stop !== undefined || this.#outbound.unfinished)
+      throw this.#cannotSend('sendStream()');
     const stop = new AbortController();
-    this.#streamStop = stop;
+    this.#used.stop = stop;
     const { signal } = options ?? {};
     const onAbort = () => stop.abort(signal?.reason);
     if (signal?.aborted) onAbort();
@@ -286,7 +336,7 @@ export class Connection implements ConnectionHandlers {
       throw reason;
     } finally {
       signal?.removeEventListener('abort', onAbort);
-      this.#streamStop = undefined;
+      this.#used.stop = undefined;
     }
   }
 
@@ -375,15 +425,17 @@ export class Connection implements ConnectionHandlers {
   /** For who waited for something. */
   #endedFirst(): ConnectionLostError {
     const message = `Connection ${this.id} to ${this.#host} ended first`;
-    return this.#in(new ConnectionLostError('ERR_CONNECTION_LOST', message, { cause: this.#error }));
+    return this.#in(
+      new ConnectionLostError('ERR_CONNECTION_LOST', message, { cause: this.#endingState?.error }),
+    );
   }
 
   /** What came first is what ended the connection. */
   #end(error: HeartwireError): void {
-    if (this.#error !== undefined) return;
+    if (this.#endingState?.error !== undefined) return;
     const { eventLoopLag } = this.#heartbeat;
     if (error instanceof ConnectionLostError && eventLoopLag) Object.assign(error, { eventLoopLag });
-    this.#error = this.#in(error);
+    this.#ending.error = this.#in(error);
   }
 
   // -------------------------------------------------------------------------------------------- receiving
@@ -395,7 +447,8 @@ export class Connection implements ConnectionHandlers {
 
   #makeInbound(): Inbound<Connection> {
     const inbound = new Inbound<Connection>(this.#receiver, this, this.#receiver.listener);
-    if (this.#info !== undefined) inbound.end(this.#info.wasClean ? undefined : this.#error);
+    if (this.#endingState?.info !== undefined)
+      inbound.end(this.#endingState?.info.wasClean ? undefined : this.#endingState?.error);
     return inbound;
   }
 
@@ -441,14 +494,14 @@ export class Connection implements ConnectionHandlers {
 
   /** The messages as a web stream, one chunk each, as in the WebSocketStream proposal. Consumes them. */
   get readable(): ReadableStream<string | Buffer> {
-    this.#readable ??= readableOf(this);
-    return this.#readable;
+    this.#used.readable ??= readableOf(this);
+    return this.#used.readable;
   }
 
   /** A web stream that sends each chunk as a message, at the pace the peer takes them; closing it closes us. */
   get writable(): WritableStream<Payload> {
-    this.#writable ??= writableOf(this);
-    return this.#writable;
+    this.#used.writable ??= writableOf(this);
+    return this.#used.writable;
   }
 
   /** The connection as a Node stream: bytes, or with `objectMode` messages. Consumes them. */
@@ -500,7 +553,7 @@ export class Connection implements ConnectionHandlers {
     answerPing(connection, payload) {
       connection.#pingsReceived++;
       // After a Close frame nothing may follow (§5.5.1).
-      const answers = !connection.#closeSent && connection.#dropIn?.autoPong !== false;
+      const answers = connection.#endingState?.closeSent !== true && connection.#dropIn?.autoPong !== false;
       if (answers) connection.#outbound.pong(payload);
     },
     onPing(connection, payload) {
@@ -515,7 +568,7 @@ export class Connection implements ConnectionHandlers {
     onError: (connection, error, evidence) => connection.#fail(error, evidence),
     onBlocked: (connection) => connection.#stopReading(),
     onCaughtUp(connection) {
-      if (connection.#peerEnded) connection.#endAfterPeer();
+      if (connection.#endingState?.peerEnded) connection.#endAfterPeer();
       else connection.#transport.resume();
     },
   };
@@ -537,7 +590,7 @@ export class Connection implements ConnectionHandlers {
     },
     send(connection, payload) {
       const outbound = connection.#outbound;
-      if (connection.#streamStop !== undefined || outbound.unfinished || !outbound.hasRoom(payload))
+      if (connection.#streams?.stop !== undefined || outbound.unfinished || !outbound.hasRoom(payload))
         return false;
       outbound.message(payload, typeof payload === 'string', true, undefined);
       return true;
@@ -571,6 +624,11 @@ export class Connection implements ConnectionHandlers {
   }
 
   // ------------------------------------------------------------------------------- for the drop-in class
+
+  /** @internal It has ended, by a complete closing handshake. */
+  get closedCleanly(): boolean {
+    return this.#endingState?.info?.wasClean ?? false;
+  }
 
   /** @internal */
   get socket(): Duplex {
@@ -665,8 +723,8 @@ export class Connection implements ConnectionHandlers {
   #sendClose(payload: Buffer): void {
     this.#readyState = ReadyState.closing;
     this.#beat?.stop();
-    if (!this.#closeSent) {
-      this.#closeSent = true;
+    if (!this.#endingState?.closeSent) {
+      this.#ending.closeSent = true;
       this.#outbound.forgetPong();
       this.#outbound.control(Opcode.close, payload);
       this.#outbound.writeNow();
@@ -676,8 +734,8 @@ export class Connection implements ConnectionHandlers {
 
   /** Whatever the peer does, the socket is gone after `closeTimeout`. */
   #startCloseTimer(): void {
-    this.#closeTimer ??= setTimeout(() => {
-      if (this.#closeReceived === undefined) {
+    this.#ending.closeTimer ??= setTimeout(() => {
+      if (this.#endingState?.closeReceived === undefined) {
         const unread = this.isPaused ? '; its answer may lie unread, since the connection is paused' : '';
         const message = `The closing handshake was not complete within ${this.#limits.closeTimeout} ms${unread}`;
         this.#end(new ConnectionLostError('ERR_CLOSE_TIMEOUT', message));
@@ -688,7 +746,7 @@ export class Connection implements ConnectionHandlers {
 
   /** §5.5.1: the answer echoes the status code. §7.1.1: then the server closes TCP first. */
   #onCloseFrame(status: CloseStatus): void {
-    this.#closeReceived = status;
+    this.#ending.closeReceived = status;
     const dropIn = this.#dropIn;
     if (dropIn !== undefined) this.#call(dropIn.onClosing, this);
     // The frame may have waited while the socket was paused; the server's FIN must still be seen.
@@ -696,7 +754,7 @@ export class Connection implements ConnectionHandlers {
     const code = status.code === CloseCode.noStatus ? undefined : status.code;
     this.#sendClose(closePayload(code, dropIn && status.reason));
     // Servers that wait for the client to end first are ws's to bear with.
-    if (this.#peerEnded || dropIn !== undefined) this.#transport.socket.end();
+    if (this.#endingState?.peerEnded || dropIn !== undefined) this.#transport.socket.end();
   }
 
   /** _Fail the WebSocket Connection_, §7.1.7: say why, end our side, take nothing more. */
@@ -717,13 +775,13 @@ export class Connection implements ConnectionHandlers {
       connection.#receiver.received(count, now);
     },
     onEnd(connection) {
-      connection.#peerEnded = true;
+      connection.#ending.peerEnded = true;
       // Over TLS the end is seen although reading was paused: what came before it is delivered first.
       if (connection.#receiver.heldBytes === 0) connection.#endAfterPeer();
     },
     onError(connection, error) {
       // A reset after the closing handshake takes nothing from anybody.
-      if (connection.#closeReceived !== undefined) return;
+      if (connection.#endingState?.closeReceived !== undefined) return;
       connection.#lost(`The connection was lost: ${error.message}`, error);
     },
     onClosed: (connection) => connection.#onClosed(),
@@ -731,7 +789,8 @@ export class Connection implements ConnectionHandlers {
 
   /** The peer's FIN has come, and everything in front of it has been delivered. */
   #endAfterPeer(): void {
-    if (this.#closeReceived === undefined) this.#lost('The server closed TCP without a Close frame');
+    if (this.#endingState?.closeReceived === undefined)
+      this.#lost('The server closed TCP without a Close frame');
     // Nothing can be sent behind our FIN.
     this.#readyState = ReadyState.closing;
     this.#transport.socket.end();
@@ -747,15 +806,16 @@ export class Connection implements ConnectionHandlers {
   }
 
   #onClosed(): void {
-    clearTimeout(this.#closeTimer);
+    const ending = this.#ending;
+    clearTimeout(ending.closeTimer);
     this.#beat?.stop();
-    const wasClean = this.#closeSent && this.#closeReceived !== undefined;
+    const wasClean = ending.closeSent && ending.closeReceived !== undefined;
     if (!wasClean) this.#lost('The socket was closed');
     this.#readyState = ReadyState.closed;
     this.#receiver.stop();
-    const { code, reason } = this.#closeReceived ?? { code: CloseCode.abnormal, reason: '' };
+    const { code, reason } = ending.closeReceived ?? { code: CloseCode.abnormal, reason: '' };
     const info: CloseInfo = { code, reason, wasClean };
-    if (this.#error !== undefined) info.error = this.#error;
+    if (ending.error !== undefined) info.error = ending.error;
     const { eventLoopLag } = this.#heartbeat;
     Object.defineProperty(info, 'eventLoopLag', { value: eventLoopLag });
 
@@ -763,10 +823,10 @@ export class Connection implements ConnectionHandlers {
     const lost = () => this.#endedFirst();
     this.#outstandingPings?.abandon(lost);
     this.#sending?.end(lost);
-    this.#streamStop?.abort();
-    this.#consumer?.end(wasClean ? undefined : this.#error);
-    this.#info = info;
-    this.#resolveClosed?.(info);
+    this.#streams?.stop?.abort();
+    this.#consumer?.end(wasClean ? undefined : ending.error);
+    ending.info = info;
+    ending.resolveClosed?.(info);
     this.#call(this.onClose, info, this);
   }
 }

@@ -97,8 +97,7 @@ export type {
   FinishRequestCallback,
 } from './websocket/client-options.js';
 export type { WebSocketEvents } from './websocket/listening.js';
-export type { BufferLike } from './websocket/payload.js';
-export type { SendFrameOptions } from './websocket.js';
+export type { BufferLike, SendFrameOptions } from './websocket/payload.js';
 
 type RawData = WebSocket.RawData;
 type Data = WebSocket.Data;

@@ -6,7 +6,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { sharedCodec } from './codec/codec.js';
-import { type DropInOpening, Opening } from './connect.js';
+import { Opening } from './connect.js';
 import type { Connection } from './connection.js';
 import { type HandshakeError, HeartwireError, type ProtocolError } from './errors.js';
 import type { ConnectionHandlers, DropIn } from './options.js';
@@ -16,6 +16,7 @@ import type { Message } from './protocol/message.js';
 import { Opcode } from './protocol/opcode.js';
 import type { Response } from './protocol/response-reader.js';
 import type { CloseInfo } from './report.js';
+import { checkProtocols, type Given, parseAddress, STATE_NAMES, sorted } from './websocket/address.js';
 import type {
   ClientOptions,
   PerMessageDeflateOptions as DeflateOptions,
@@ -26,10 +27,16 @@ import { checkStandardClose, closePayload, standardClosePayload } from './websoc
 import { HttpOpening, incomingMessage } from './websocket/http-opening.js';
 import { emitEvent, wantsEventsOnly } from './websocket/listeners.js';
 import { Listening } from './websocket/listening.js';
-import { arrayBufferOf, type BinaryType, bufferOf, fragmentsOf } from './websocket/message-data.js';
-import { behaviour, connectOptions, needsHttp } from './websocket/options.js';
-import { Outgoing } from './websocket/outgoing.js';
-import { type BufferLike, NOTHING, payloadOf, sizeOf, standardPayload } from './websocket/payload.js';
+import {
+  type BinaryType,
+  binaryData,
+  bufferOf,
+  convertedTo,
+  isBinaryType,
+} from './websocket/message-data.js';
+import { behaviour, connectOptions, needsHttp, withoutUser } from './websocket/options.js';
+import { notConnected, Outgoing } from './websocket/outgoing.js';
+import { type BufferLike, NOTHING, type SendCallback, type SendFrameOptions } from './websocket/payload.js';
 import { createWebSocketStream } from './websocket/stream.js';
 import { queueTask } from './websocket/task-queue.js';
 import { openingError, receivingError } from './websocket/ws-error.js';
@@ -38,21 +45,8 @@ const CONNECTING = 0;
 const OPEN = 1;
 const CLOSING = 2;
 const CLOSED = 3;
-const STATE_NAMES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const MAX_CONTROL_PAYLOAD = 125;
 const CLOSED_EARLY = 'WebSocket was closed before the connection was established';
-
-type Callback = (error?: Error) => void;
-type Given = ClientOptions & Record<string, unknown>;
-
-export interface SendFrameOptions {
-  mask?: boolean | undefined;
-  binary?: boolean | undefined;
-  compress?: boolean | undefined;
-  fin?: boolean | undefined;
-}
 
 export class WebSocket extends Listening {
   declare static readonly CONNECTING: 0;
@@ -69,11 +63,8 @@ export class WebSocket extends Listening {
   #url = '';
   #readyState = CONNECTING;
   #binaryType: BinaryType;
-  #isPaused = false;
-  #wasClean = false;
   /** Each event in a turn of its own. */
   #deferred = false;
-  #protocols: readonly string[] = [];
   #opening: Opening | HttpOpening | undefined;
   #connection: Connection | undefined;
   /** Made with the first message that needs it. */
@@ -92,26 +83,13 @@ export class WebSocket extends Listening {
     options?: ClientOptions,
   ) {
     super();
-    let given = (options ?? {}) as Given;
-    if (typeof protocols === 'object' && protocols !== null && !isIterable(protocols)) {
-      given = protocols as Given;
-      protocols = undefined;
-    }
-    // As Node's own class takes them: Headers, or pairs.
-    if (isIterable(given.headers)) given = { ...given, headers: Object.fromEntries(given.headers as never) };
-    const wanted = (protocols === undefined ? given.protocols : protocols) as
-      | string
-      | Iterable<string>
-      | undefined;
-    const version = given.protocolVersion ?? 13;
-    if (version !== 13 && version !== 8) {
-      throw new RangeError(`Unsupported protocol version: ${version} (supported versions: 8, 13)`);
-    }
-    const url = this.#parse(address);
-    this.#protocols = this.#check(wanted);
+    const { given, wanted } = sorted(protocols, options);
+    const url = parseAddress(address, this.isStandard);
+    this.#url = url.href;
+    const offered = checkProtocols(wanted, this.isStandard);
     this.#binaryType = this.isStandard ? 'blob' : 'nodebuffer';
     this.#deferred = given.allowSynchronousEvents === false;
-    this.#open(url, given);
+    this.#open(url, given, offered);
   }
 
   // --------------------------------------------------------------------------------------------- attributes
@@ -137,7 +115,7 @@ export class WebSocket extends Listening {
   }
 
   get isPaused(): boolean {
-    return this.#isPaused;
+    return this.#connection?.isPaused ?? false;
   }
 
   /** What the data of binary messages is. */
@@ -146,21 +124,20 @@ export class WebSocket extends Listening {
   }
 
   set binaryType(type: WebSocket.BinaryType) {
-    if (!(this.isStandard ? STANDARD_BINARY_TYPES : BINARY_TYPES).includes(type)) return;
+    if (!isBinaryType(type, this.isStandard)) return;
     this.#binaryType = type;
     this.#connection?.collectFragments((type as BinaryType) === 'fragments');
   }
 
   /** Bytes that have been sent and are not with the kernel yet; in the standard's way, without frame headers. */
   get bufferedAmount(): number {
-    const outgoing = this.#outgoing;
-    const queued = outgoing === undefined ? 0 : outgoing.queued + outgoing.blobs.bytes;
+    const queued = this.#outgoing?.waiting ?? 0;
     return this.isStandard ? queued : queued + (this.#connection?.bufferedAmount ?? 0);
   }
 
   /** @internal How the connection ended. */
   get closedCleanly(): boolean {
-    return this.#wasClean;
+    return this.#connection?.closedCleanly ?? false;
   }
 
   /** The socket below; null until the connection is open. */
@@ -170,58 +147,19 @@ export class WebSocket extends Listening {
 
   // ------------------------------------------------------------------------------------------------ opening
 
-  #parse(address: string | URL): URL {
-    let url: URL;
-    try {
-      url = new URL(address);
-    } catch {
-      throw this.#syntaxError(`Invalid URL: ${address}`);
-    }
-    if (url.protocol === 'http:' || url.protocol === 'https:') url = new URL(url.href.replace(/^http/, 'ws'));
-    this.#url = url.href;
-    const { protocol } = url;
-    if (protocol !== 'ws:' && protocol !== 'wss:' && protocol !== 'ws+unix:') {
-      throw this.#syntaxError(
-        'The URL\'s protocol must be one of "ws:", "wss:", "http:", "https:", or "ws+unix:"',
-      );
-    }
-    if (protocol === 'ws+unix:' && url.pathname === '')
-      throw this.#syntaxError("The URL's pathname is empty");
-    // The standard refuses an empty fragment too.
-    if (url.hash !== '' || (this.isStandard && url.href.includes('#')))
-      throw this.#syntaxError('The URL contains a fragment identifier');
-    return url;
-  }
-
-  #check(protocols: string | Iterable<string> | undefined): readonly string[] {
-    if (protocols === undefined) return NO_PROTOCOLS;
-    const list = typeof protocols === 'string' || !isIterable(protocols) ? [protocols] : [...protocols];
-    const wanted = this.isStandard ? list.map(String) : (list as string[]);
-    const isWrong = (protocol: string, index: number) =>
-      typeof protocol !== 'string' ||
-      !TOKEN.test(protocol) ||
-      isRepeated(wanted, protocol, index, this.isStandard);
-    if (wanted.some(isWrong)) throw this.#syntaxError('An invalid or duplicated subprotocol was specified');
-    return wanted;
-  }
-
-  #syntaxError(message: string): Error {
-    return this.isStandard ? new DOMException(message, 'SyntaxError') : new SyntaxError(message);
-  }
-
-  #open(url: URL, options: Given): void {
+  #open(url: URL, options: Given, offered: readonly string[]): void {
     const dropIn = behaviour(options, WebSocket.#failures);
     const events = {
       connection: dropIn,
       onUpgrade: (response: Response, message?: IncomingMessage) => this.#onUpgrade(response, message),
-      onOpen: (connection: Connection) => this.#onOpen(connection),
-      onFailed: (error: unknown) => this.#onRefused(error, options),
+      onOpen: (connection: Connection) => this.#onOpen(connection, offered),
+      onFailed: (error: unknown) => this.#onRefused(error, options, offered),
       onRedirect: (target: URL, request: ClientRequest) => {
         this.emit('redirect', target.href, request);
       },
     };
     const beginHttp = (): void => {
-      const opening = new HttpOpening(this, url, options, this.#protocols, events);
+      const opening = new HttpOpening(this, url, options, offered, events);
       this.#opening = opening;
       opening.begin(url);
     };
@@ -229,7 +167,8 @@ export class WebSocket extends Listening {
       beginHttp();
       return;
     }
-    const opening = this.#openingOf(url, options, events);
+    const connect = connectOptions(url, options, offered);
+    const opening = new Opening(withoutUser(url), { ...connect, ...this.handlers }, events);
     this.#opening = opening;
     // What these events hand out, only Node's HTTP client has; they are listened for from this turn on.
     process.nextTick(() => {
@@ -240,17 +179,10 @@ export class WebSocket extends Listening {
       }
       opening
         .run()
-        .then(undefined, (error: unknown) => process.nextTick(() => this.#onRefused(error, options)));
+        .then(undefined, (error: unknown) =>
+          process.nextTick(() => this.#onRefused(error, options, offered)),
+        );
     });
-  }
-
-  #openingOf(url: URL, options: Given, events: DropInOpening): Opening {
-    const target = new URL(url);
-    target.username = '';
-    target.password = '';
-    target.hash = '';
-    const connect = connectOptions(url, options, this.#protocols);
-    return new Opening(target, { ...connect, ...this.handlers }, events);
   }
 
   /** @internal Where a redirect leads. */
@@ -261,7 +193,8 @@ export class WebSocket extends Listening {
     } catch {
       throw new SyntaxError(`Invalid URL: ${location}`);
     }
-    return this.#parse(url);
+    this.#url = url.href.replace(/^http/, 'ws');
+    return parseAddress(url, this.isStandard);
   }
 
   #onUpgrade(response: Response, message: IncomingMessage | undefined): void {
@@ -269,11 +202,11 @@ export class WebSocket extends Listening {
     guarded(() => void this.emit('upgrade', message ?? incomingMessage(response, null)));
   }
 
-  #onOpen(connection: Connection): void {
-    if (this.#protocols.length > 0 && connection.protocol === '') {
+  #onOpen(connection: Connection, offered: readonly string[]): void {
+    if (offered.length > 0 && connection.protocol === '') {
       connection.destroy();
       const error = new Error('Server sent no subprotocol');
-      process.nextTick(() => this.#onRefused(error, {}));
+      process.nextTick(() => this.#onRefused(error, {}, offered));
       return;
     }
     this.#opening = undefined;
@@ -287,7 +220,7 @@ export class WebSocket extends Listening {
   }
 
   /** The opening handshake has failed. */
-  #onRefused(error: unknown, options: Given): void {
+  #onRefused(error: unknown, options: Given, offered: readonly string[]): void {
     if (this.#readyState === CLOSED || this.#opening === undefined) return;
     const failure = error as HandshakeError;
     const { statusCode } = failure;
@@ -300,8 +233,7 @@ export class WebSocket extends Listening {
       this.emit('unexpected-response', undefined, response);
     }
     const offersDeflate = Boolean(options.perMessageDeflate ?? true);
-    const shown =
-      error instanceof HeartwireError ? openingError(error, this.#protocols, offersDeflate) : error;
+    const shown = error instanceof HeartwireError ? openingError(error, offered, offersDeflate) : error;
     this.#endUnopened(shown as Error);
   }
 
@@ -362,7 +294,7 @@ export class WebSocket extends Listening {
     if (listeners === undefined && !this.#deferred) return;
     const isBinary = !message.isText;
     let data: unknown;
-    if (isBinary) data = this.#binaryData(message, connection);
+    if (isBinary) data = binaryData(this.#binaryType, message, connection.fragmentEnds);
     else if (this.hasListeners && !this.#deferred && wantsEventsOnly(listeners)) data = message.text();
     else data = bufferOf(message, sharedCodec());
     if (this.#deferred) setImmediate(deliverTask, this, 'message', data, isBinary);
@@ -370,26 +302,12 @@ export class WebSocket extends Listening {
     else this.emit('message', data, isBinary);
   }
 
-  #binaryData(message: Message, connection: Connection): unknown {
-    const codec = sharedCodec();
-    switch (this.#binaryType) {
-      case 'nodebuffer':
-        return bufferOf(message, codec);
-      case 'arraybuffer':
-        return arrayBufferOf(message, codec);
-      case 'fragments':
-        return fragmentsOf(message, codec, connection.fragmentEnds);
-      case 'blob':
-        return new Blob([message.bytes as Uint8Array<ArrayBuffer>]);
-    }
-  }
-
   /** @internal A task of this socket's has its turn. */
   runTask(type: string, first: unknown, second: unknown): void {
     if (type === 'message') {
       // After close() the standard drops what still comes; ws does not.
       if (this.isStandard && this.#readyState !== OPEN) return;
-      const data = second && this.isStandard ? this.#converted(first as Buffer) : first;
+      const data = second && this.isStandard ? convertedTo(this.#binaryType, first as Buffer) : first;
       const listeners = (this as unknown as { _events: { message?: unknown } })._events.message;
       if (listeners === undefined) return;
       const shown = typeof data === 'string' && !wantsEventsOnly(listeners) ? Buffer.from(data) : data;
@@ -401,17 +319,6 @@ export class WebSocket extends Listening {
     } else {
       this.emit(type, first);
     }
-  }
-
-  #converted(data: Buffer): unknown {
-    if (this.#binaryType === 'nodebuffer') return data;
-    if (this.#binaryType === 'blob') return new Blob([data as Buffer<ArrayBuffer>]);
-    const { buffer, length } = data;
-    if (length === buffer.byteLength) return buffer;
-    // Two thirds of what slice() costs.
-    const copy = new Uint8Array(length);
-    copy.set(data);
-    return copy.buffer;
   }
 
   #emitSoon(type: 'ping' | 'pong', payload: Buffer): void {
@@ -427,143 +334,36 @@ export class WebSocket extends Listening {
    * @param callback called when the data is with the kernel, or with the error that prevented it
    * @throws Error while connecting (in the standard's way an InvalidStateError)
    */
-  send(data: BufferLike, callback?: Callback): void;
-  send(data: BufferLike, options: SendFrameOptions | undefined, callback?: Callback): void;
-  send(data: BufferLike, options?: SendFrameOptions | Callback, callback?: Callback): void {
-    if (typeof options === 'function') {
-      callback = options;
-      options = undefined;
-    }
-    if (this.#readyState === CONNECTING) throw this.#notConnected('send');
-    const payload = this.isStandard ? standardPayload(data) : payloadOf(data);
-    const { binary, fin = true, mask = true, compress = true } = options ?? NO_OPTIONS;
-    const isText = binary === undefined ? typeof payload === 'string' : !binary;
-    if (this.#readyState !== OPEN || this.#connection!.readyState !== OPEN) {
-      this.#sendTooLate(sizeOf(payload), callback);
-    } else if (payload instanceof Blob) {
-      this.#sendBlob(
-        payload,
-        (bytes) => this.#sendFrame(bytes, isText, fin, mask, compress, callback),
-        callback,
-      );
-    } else if (this.#outgoing?.blobs.isReading) {
-      this.#wait(payload, (kept) => this.#sendFrame(kept, isText, fin, mask, compress, callback));
-    } else {
-      this.#sendFrame(payload, isText, fin, mask, compress, callback);
-    }
+  send(data: BufferLike, callback?: SendCallback): void;
+  send(data: BufferLike, options: SendFrameOptions | undefined, callback?: SendCallback): void;
+  send(data: BufferLike, options?: SendFrameOptions | SendCallback, callback?: SendCallback): void {
+    if (this.#readyState === CONNECTING) throw notConnected(this.isStandard);
+    this.#sent.send(data, options, callback);
   }
 
   get #sent(): Outgoing {
-    this.#outgoing ??= new Outgoing();
+    this.#outgoing ??= new Outgoing(this, this.#connection);
     return this.#outgoing;
   }
 
-  #sendFrame(
-    payload: string | Uint8Array,
-    isText: boolean,
-    fin: boolean,
-    mask: boolean,
-    compress: boolean,
-    callback: Callback | undefined,
+  /** @throws Error while connecting; RangeError above 125 bytes */
+  ping(
+    data?: BufferLike | SendCallback | null,
+    mask?: boolean | SendCallback,
+    callback?: SendCallback,
   ): void {
-    // What follows the first fragment is of its kind (RFC 6455 §5.4), whatever is said of it.
-    const asText = this.#outgoing?.fragmentIsText ?? isText;
-    if (!fin || this.#outgoing !== undefined) this.#sent.fragmentIsText = fin ? undefined : asText;
-    if (this.isStandard) this.#count(sizeOf(payload));
-    this.#connection!.sendFrame(payload, asText, fin, mask, compress);
-    if (typeof callback === 'function')
-      this.#connection!.whenFlushed((error) => process.nextTick(callback, error));
+    if (this.#readyState === CONNECTING) throw notConnected(false);
+    this.#sent.control(Opcode.ping, data, mask, callback);
   }
 
   /** @throws Error while connecting; RangeError above 125 bytes */
-  ping(data?: BufferLike | Callback | null, mask?: boolean | Callback, callback?: Callback): void {
-    this.#control(Opcode.ping, data, mask, callback);
-  }
-
-  /** @throws Error while connecting; RangeError above 125 bytes */
-  pong(data?: BufferLike | Callback | null, mask?: boolean | Callback, callback?: Callback): void {
-    this.#control(Opcode.pong, data, mask, callback);
-  }
-
-  #control(opcode: number, data: unknown, mask: unknown, callback: unknown): void {
-    if (this.#readyState === CONNECTING) throw this.#notConnected('ping');
-    if (typeof data === 'function') [data, mask, callback] = [undefined, undefined, data];
-    else if (typeof mask === 'function') [mask, callback] = [undefined, mask];
-    const done = callback as Callback | undefined;
-    const payload = payloadOf((data ?? '') as BufferLike);
-    if (this.#readyState !== OPEN || this.#connection!.readyState !== OPEN) {
-      this.#sendTooLate(sizeOf(payload), done);
-      return;
-    }
-    if (sizeOf(payload) > MAX_CONTROL_PAYLOAD)
-      throw new RangeError('The data size must not be greater than 125 bytes');
-    const send = (bytes: string | Uint8Array): void => {
-      this.#connection!.sendControl(
-        opcode,
-        typeof bytes === 'string' ? Buffer.from(bytes) : bytes,
-        mask !== false,
-      );
-      if (typeof done === 'function') this.#connection!.whenFlushed((error) => process.nextTick(done, error));
-    };
-    if (payload instanceof Blob) this.#sendBlob(payload, send, done);
-    else if (this.#outgoing?.blobs.isReading) this.#wait(payload, send);
-    else send(payload);
-  }
-
-  #notConnected(what: string): Error {
-    const message = 'WebSocket is not open: readyState 0 (CONNECTING)';
-    return this.isStandard && what === 'send'
-      ? new DOMException(message, 'InvalidStateError')
-      : new Error(message);
-  }
-
-  #sendTooLate(size: number, callback: Callback | undefined): void {
-    this.#sent.queued += size;
-    if (typeof callback !== 'function') return;
-    const state = `readyState ${this.#readyState} (${STATE_NAMES[this.#readyState]})`;
-    process.nextTick(callback, new Error(`WebSocket is not open: ${state}`));
-  }
-
-  /** In the standard's way nothing that is sent leaves before the turn's end, as far as anybody can see. */
-  #count(size: number): void {
-    const outgoing = this.#sent;
-    outgoing.queued += size;
-    if (outgoing.counting) return;
-    outgoing.counting = true;
-    setImmediate(recount, this);
-  }
-
-  /** @internal A turn later: what has left is no longer buffered. */
-  recount(): void {
-    const waiting = this.#connection!.bufferedAmount;
-    // After the end the amount stays as it is.
-    if (this.#readyState === CLOSED) return;
-    const outgoing = this.#sent;
-    outgoing.queued = Math.min(outgoing.queued, waiting);
-    outgoing.counting = waiting > 0;
-    if (outgoing.counting) this.#connection!.whenFlushed(() => setImmediate(recount, this));
-  }
-
-  /** Reads a Blob; whatever is sent meanwhile waits. */
-  #sendBlob(blob: Blob, send: (bytes: Uint8Array) => void, callback: Callback | undefined): void {
-    this.#sent.blobs.read(
-      blob,
-      (bytes) => {
-        if (this.#connection!.readyState < CLOSED) send(bytes);
-        else callback?.(new Error('The socket was closed while the blob was being read'));
-      },
-      (error) => {
-        callback?.(error);
-        this.#connection!.destroy();
-        this.fireError(error);
-      },
-    );
-  }
-
-  /** Behind the Blob that is being read. */
-  #wait(payload: string | Uint8Array, send: (kept: string | Uint8Array) => void): void {
-    const kept = typeof payload === 'string' ? payload : Buffer.from(payload);
-    this.#sent.blobs.behind(sizeOf(kept), () => send(kept));
+  pong(
+    data?: BufferLike | SendCallback | null,
+    mask?: boolean | SendCallback,
+    callback?: SendCallback,
+  ): void {
+    if (this.#readyState === CONNECTING) throw notConnected(false);
+    this.#sent.control(Opcode.pong, data, mask, callback);
   }
 
   // ------------------------------------------------------------------------------------------------- closing
@@ -580,9 +380,8 @@ export class WebSocket extends Listening {
     } else if (this.#readyState === OPEN) {
       const payload = this.isStandard ? standardClosePayload(code, reason) : closePayload(code, reason);
       this.#readyState = CLOSING;
-      if (this.#outgoing?.blobs.isReading)
-        this.#outgoing.blobs.behind(0, () => this.#connection!.startClosing(payload));
-      else this.#connection!.startClosing(payload);
+      if (this.#outgoing === undefined) this.#connection!.startClosing(payload);
+      else this.#outgoing.close(payload);
     }
   }
 
@@ -599,13 +398,11 @@ export class WebSocket extends Listening {
   /** Stops reading: the server is slowed down by TCP. */
   pause(): void {
     if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
-    this.#isPaused = true;
     this.#connection!.pause();
   }
 
   resume(): void {
     if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
-    this.#isPaused = false;
     this.#connection!.resume();
   }
 
@@ -632,17 +429,11 @@ export class WebSocket extends Listening {
 
   #closed({ code, reason, wasClean, error }: CloseInfo): void {
     this.#readyState = CLOSED;
-    this.#wasClean = wasClean;
     const failed = this.isStandard && !wasClean;
     if (failed) this.fireError(error ?? new Error('The connection was lost'));
     this.fire('close', code, reason === '' ? NOTHING : Buffer.from(reason));
   }
 }
-
-const NO_OPTIONS: SendFrameOptions = {};
-const BINARY_TYPES: readonly string[] = ['nodebuffer', 'arraybuffer', 'fragments', 'blob'];
-const STANDARD_BINARY_TYPES: readonly string[] = ['blob', 'arraybuffer', 'nodebuffer'];
-const NO_PROTOCOLS: readonly string[] = [];
 
 /** No exception of the application's crosses the opening handshake. */
 function guarded(body: () => void): void {
@@ -655,20 +446,6 @@ function guarded(body: () => void): void {
 
 function deliverTask(socket: WebSocket, type: string, first: unknown, second: unknown): void {
   socket.runTask(type, first, second);
-}
-
-function recount(socket: WebSocket): void {
-  socket.recount();
-}
-
-function isIterable(value: unknown): value is Iterable<string> {
-  return typeof value === 'object' && value !== null && Symbol.iterator in value;
-}
-
-/** The standard compares without regard to ASCII case, as the tokens of HTTP are compared. */
-function isRepeated(list: readonly string[], protocol: string, index: number, caseless: boolean): boolean {
-  const key = (text: string) => (caseless ? text.toLowerCase() : text);
-  return list.slice(0, index).some((earlier) => key(earlier) === key(protocol));
 }
 
 for (const target of [WebSocket, WebSocket.prototype]) {

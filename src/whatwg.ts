@@ -1,5 +1,6 @@
 /** `heartwire/whatwg`: the `WebSocket` class in the standard's ways, to be put in the place of the global one. */
 
+import { EventEmitter } from 'node:events';
 import type { ClientOptions } from './websocket/client-options.js';
 import { CloseEvent, ErrorEvent, MessageEvent } from './websocket/events.js';
 import { Listening } from './websocket/listening.js';
@@ -81,13 +82,19 @@ interface WebSocketConstructor {
 
 class StandardWebSocket extends Base {}
 
-// Web IDL: what the interface has is its prototype's own.
-for (const { prototype } of [Listening, Base]) {
-  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
-    if (name !== 'constructor' && name !== 'isStandard')
-      Object.defineProperty(StandardWebSocket.prototype, name, property);
+// Web IDL: what the interface has is its prototype's own, and a WebSocket is an EventTarget. The emitter's methods come
+// along; what is lost is `instanceof EventEmitter`, since a prototype has but one before it.
+for (const { prototype } of [EventEmitter, Listening, Base]) {
+  for (const name of Reflect.ownKeys(prototype)) {
+    if (name === 'constructor' || name === 'isStandard') continue;
+    Object.defineProperty(
+      StandardWebSocket.prototype,
+      name,
+      Object.getOwnPropertyDescriptor(prototype, name)!,
+    );
   }
 }
+Object.setPrototypeOf(StandardWebSocket.prototype, EventTarget.prototype);
 Object.defineProperty(StandardWebSocket, 'name', { value: 'WebSocket' });
 Object.defineProperty(StandardWebSocket, 'WebSocket', { value: StandardWebSocket });
 Object.defineProperty(StandardWebSocket.prototype, 'isStandard', { value: true });

@@ -146,7 +146,7 @@ describe('how it is imported', () => {
       socket.on('close', (code) => {
         const other = new Standard(process.argv[1]);
         other.onmessage = ({ data }) => {
-          console.log(JSON.stringify([code, Standard.prototype instanceof WebSocket, Standard.name, data]));
+          console.log(JSON.stringify([code, Object.getPrototypeOf(Standard) === WebSocket, Standard.name, data]));
           other.terminate();
         };
       });

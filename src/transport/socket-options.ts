@@ -96,6 +96,9 @@ const USUAL = {
   notApplied: [],
 } satisfies SocketReport;
 
+/** Many sockets share what they have in common. */
+const WITHOUT_KEEP_ALIVE: SocketReport = { ...USUAL, keepAlive: false };
+
 /** Sets them, once the socket is connected: as options of `tls.connect` they are ignored on Node 20. */
 export function applySocketOptions(stream: Duplex, options: SocketOptions): SocketReport {
   const { typeOfService } = options;
@@ -112,8 +115,9 @@ export function applySocketOptions(stream: Duplex, options: SocketOptions): Sock
     if (options.noDelay !== undefined) notApplied.push('noDelay');
     if (options.keepAlive !== undefined) notApplied.push('keepAlive');
   }
-  const isUsual = isTcp && keepAlive === USUAL.keepAlive && options.noDelay !== false;
-  if (isUsual && !isMarked && notApplied.length === 0) return USUAL;
+  const isPlain = isTcp && options.noDelay !== false && !isMarked && notApplied.length === 0;
+  if (isPlain && keepAlive === USUAL.keepAlive) return USUAL;
+  if (isPlain && keepAlive === false) return WITHOUT_KEEP_ALIVE;
   return {
     noDelay: isTcp ? (options.noDelay ?? true) : undefined,
     keepAlive,

@@ -70,6 +70,14 @@ interface NativeStream {
 const TRANSPORT = Symbol('transport');
 type Watched = Duplex & { [TRANSPORT]?: Transport };
 
+interface Making {
+  readonly progress: TransportProgress;
+  /** What is being dialled, until it is connected. */
+  dial: Dial | undefined;
+  /** Until its handshake is complete. */
+  tls: TlsClient | undefined;
+}
+
 const NONE: readonly never[] = [];
 
 export class Transport {
@@ -79,20 +87,15 @@ export class Transport {
   /** What the socket has been set to; undefined before that, and for a stream that was there already. */
   socketReport: SocketReport | undefined;
 
-  /** What is being dialled, until it is connected; then the stream. */
-  #dial: Dial | undefined;
+  /** Only while the transport is made: what outlives that must not hold the opening handshake. */
+  #making: Making | undefined;
   #stream: Duplex | undefined;
   #remoteAddress: string | undefined;
   #remotePort: number | undefined;
-  /** Until its handshake is complete. */
-  #tls: TlsClient | undefined;
   #tlsReport: TlsReport | undefined;
   #handlers!: TransportHandlers<unknown>;
   #owner: unknown;
-  /** Only while the transport is made: what outlives that must not hold the opening handshake. */
-  #progress: TransportProgress | undefined;
 
-  #paused = false;
   /** `performance.now()`, since when nothing is read (0: we read), and when reading last went on. */
   pausedSince = 0;
   resumedAt = 0;
@@ -116,8 +119,8 @@ export class Transport {
   ): Promise<Transport> {
     const transport = new Transport(target.secure ? 'tls' : 'tcp');
     transport.serve(handlers, owner);
-    transport.#progress = progress;
-    if (target.secure) transport.#tls = await tlsClient(target, options.tls);
+    const tls = target.secure ? await tlsClient(target, options.tls) : undefined;
+    transport.#making = { progress, dial: undefined, tls };
     transport.#connect(target, options.socket ?? {});
     return transport;
   }
@@ -133,10 +136,9 @@ export class Transport {
   ): Promise<Transport> {
     const transport = new Transport('tls');
     transport.serve(handlers, owner);
-    transport.#progress = progress;
     const tls = await tlsClient(target, options);
     if (hasEnded(stream)) throw stream.errored ?? new Error('the stream was closed');
-    transport.#tls = tls;
+    transport.#making = { progress, dial: undefined, tls };
     const socket = tls.connect({ socket: stream, host: target.host, port: target.port });
     transport.#copyFrom(socket);
     transport.#onceSecure(socket, tls);
@@ -154,50 +156,57 @@ export class Transport {
 
   #connect(target: Target, options: SocketOptions): void {
     const onread = this.#onread();
-    const tls = this.#tls;
+    const making = this.#making!;
+    const { tls } = making;
     const makeSocket: SocketMaker = (address) =>
       // Half open: the owner ends our side, when it has delivered what came before the peer's FIN.
       tls === undefined
         ? connectTcp({ ...address, onread, allowHalfOpen: true })
         : tls.connect({ ...address, onread, allowHalfOpen: true });
 
-    this.#dial = new Dial(target, options, makeSocket, {
-      onLookup: () => this.#progress?.onLookup(),
+    const dial = new Dial(target, options, makeSocket, {
+      onLookup: () => this.#making?.progress.onLookup(),
       onConnect: (socket) => {
-        this.#dial = undefined;
+        making.dial = undefined;
         this.#stream = socket;
         const { address, port } = this.attempts[this.attempts.length - 1];
-        this.#remoteAddress = address;
+        this.#remoteAddress = sharedAddress(address);
         this.#remotePort = port;
+        // Half open, Node does nothing at the end; and an event with one listener needs no list of them.
+        if (tls === undefined)
+          for (const listener of socket.listeners('end')) socket.off('end', listener as () => void);
         this.#watch(socket);
         this.socketReport = applySocketOptions(socket, options);
-        this.#progress?.onConnect();
-        if (tls === undefined) this.#progress?.onReady();
+        this.#making?.progress.onConnect();
+        if (tls === undefined) this.#making?.progress.onReady();
         else this.#onceSecure(socket as TLSSocket, tls);
       },
       onFailed: (error) => this.#handlers.onError(this.#owner, error),
     });
-    this.attempts = this.#dial.attempts;
-    this.#dial.start();
+    making.dial = dial;
+    this.attempts = dial.attempts;
+    dial.start();
   }
 
-  /** In a function of its own: what lives as long as the socket then holds nothing of the dialling. */
+  /** Bound, not a closure: half the memory, and it holds nothing of the dialling for as long as the socket lives. */
   #onread(): OnReadOpts {
-    // One function for both: asked for a buffer, it is given nothing.
-    const onread = (count?: number): unknown => {
-      if (count === undefined) return this.#handlers.readTarget(this.#owner);
-      this.#handlers.received(this.#owner, count);
-      return true;
-    };
-    return { buffer: onread as () => Uint8Array, callback: onread as (count: number) => boolean };
+    const onread = Transport.#onRead.bind(this) as () => never;
+    return { buffer: onread, callback: onread };
   }
+
+  /** One function for both: asked for a buffer, it is given nothing. */
+  static readonly #onRead = function (this: Transport, count?: number): unknown {
+    if (count === undefined) return this.#handlers.readTarget(this.#owner);
+    this.#handlers.received(this.#owner, count);
+    return true;
+  };
 
   #onceSecure(socket: TLSSocket, tls: TlsClient): void {
     socket.once('secureConnect', () => {
-      this.#tls = undefined;
+      if (this.#making !== undefined) this.#making.tls = undefined;
       this.#tlsReport = tls.report();
       if (this.#copies) this.#noteRemote();
-      this.#progress?.onReady();
+      this.#making?.progress.onReady();
     });
   }
 
@@ -214,7 +223,7 @@ export class Transport {
   }
 
   #gone(): void {
-    this.#tls?.failed();
+    this.#making?.tls?.failed();
     const handlers = this.#handlers;
     const owner = this.#owner;
     // Node's TLS handles outlive their sockets until a full collection; what they hold should be little.
@@ -229,13 +238,13 @@ export class Transport {
 
   static readonly #onError = function (this: Watched, error: Error): void {
     const transport = this[TRANSPORT]!;
-    transport.#tls?.failed();
+    transport.#making?.tls?.failed();
     transport.#handlers.onError(transport.#owner, error);
   };
 
   static readonly #onClose = function (this: Watched): void {
     const transport = this[TRANSPORT]!;
-    transport.#tls?.failed();
+    transport.#making?.tls?.failed();
     const handlers = transport.#handlers;
     const owner = transport.#owner;
     // Node's TLS handles outlive their sockets until a full collection; what they hold should be little.
@@ -269,7 +278,7 @@ export class Transport {
     this.#readScheduled = true;
     process.nextTick(() => {
       this.#readScheduled = false;
-      while (!this.#paused) {
+      while (this.pausedSince === 0) {
         const chunk: Uint8Array | null = this.#stream!.read();
         if (chunk === null) return;
         this.#copy(chunk);
@@ -309,14 +318,14 @@ export class Transport {
 
   /** Why TLS failed; undefined when it is not TLS that was under way. */
   explain(error: Error): TlsFailure | undefined {
-    return this.#tls?.explain(error);
+    return this.#making?.tls?.explain(error);
   }
 
   /** From now on the transport serves `owner`. */
   serve<Owner>(handlers: TransportHandlers<Owner>, owner: Owner): void {
     this.#handlers = handlers as TransportHandlers<unknown>;
     this.#owner = owner;
-    this.#progress = undefined;
+    this.#making = undefined;
   }
 
   /** How the connection came about has been told. */
@@ -330,14 +339,12 @@ export class Transport {
   }
 
   pause(): void {
-    if (!this.#paused) this.pausedSince = performance.now();
-    this.#paused = true;
+    if (this.pausedSince === 0) this.pausedSince = performance.now();
     if (!this.#copies) this.#stream!.pause();
   }
 
   resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
+    if (this.pausedSince === 0) return;
     this.pausedSince = 0;
     this.resumedAt = performance.now();
     if (this.#copies) this.#readSoon();
@@ -359,8 +366,8 @@ export class Transport {
 
   /** Closes it, whatever it has come to. */
   destroy(): void {
-    this.#tls?.failed();
-    this.#dial?.stop();
+    this.#making?.tls?.failed();
+    this.#making?.dial?.stop();
     this.#destroyStream();
   }
 
@@ -383,6 +390,14 @@ export class Transport {
 /** Nothing will be read from it. */
 export function hasEnded(stream: Duplex): boolean {
   return stream.destroyed || stream.readableEnded;
+}
+
+let lastAddress = '';
+
+/** Most connections go where the one before went: one string serves them. */
+function sharedAddress(address: string): string {
+  if (address !== lastAddress) lastAddress = address;
+  return lastAddress;
 }
 
 /** Loaded when first needed: plain connections do without. Kept, because even asking for it again costs time. */

@@ -6,7 +6,15 @@
 import type { EventEmitter } from 'node:events';
 import { rethrow } from '../protocol/callback.js';
 import type { WebSocket } from '../websocket.js';
-import { CloseEvent, ErrorEvent, MessageEvent, SocketEvent } from './events.js';
+import {
+  beginDispatch,
+  CloseEvent,
+  ErrorEvent,
+  endDispatch,
+  isStopped,
+  MessageEvent,
+  SocketEvent,
+} from './events.js';
 import { turn } from './task-queue.js';
 
 export type ListenerCallback = (event: never) => unknown;
@@ -53,13 +61,15 @@ export function emitEvent(target: WebSocket, type: string, first?: unknown, seco
   current.type = type;
   emission = current;
   try {
-    return target.emit(type, first, second);
+    // The emitter's listeners are given no argument more than ws gives them.
+    if (second !== undefined) return target.emit(type, first, second);
+    return first === undefined ? target.emit(type) : target.emit(type, first);
   } finally {
     emission = outer;
     const event = current.event;
     current.event = null;
     current.target = undefined;
-    if (event !== null) event.underWay = false;
+    if (event !== null) endDispatch(event);
   }
 }
 
@@ -125,41 +135,18 @@ export function setAttribute(target: WebSocket, type: string, handler: unknown):
 export function dispatch(target: WebSocket, given: unknown): boolean {
   const event = given as SocketEvent;
   if (typeof event?.type !== 'string') throw new TypeError('dispatchEvent() takes an Event');
-  const isOurs = event instanceof SocketEvent;
-  if (isOurs) {
-    event.target = target;
-    event.stopped = false;
-  } else {
-    shadow(event, target);
-  }
   const outer = emission;
   emission = { target, type: event.type, event };
-  event.underWay = true;
+  beginDispatch(event, target);
   try {
     for (const listener of target.rawListeners(event.type) as Emitted[]) {
       if (unwrapped(listener).handler !== undefined) (listener as () => void).call(target);
     }
   } finally {
     emission = outer;
-    event.underWay = false;
-    if (!isOurs) Object.defineProperty(event, 'currentTarget', { value: null, configurable: true });
+    endDispatch(event);
   }
   return !event.defaultPrevented;
-}
-
-/** Node's own events learn their target only from Node's own EventTarget. */
-function shadow(event: SocketEvent, target: WebSocket): void {
-  const values: Record<string, unknown> = { target, srcElement: target, currentTarget: target };
-  for (const [name, value] of Object.entries(values)) {
-    Object.defineProperty(event, name, { value, configurable: true });
-  }
-  Object.defineProperty(event, 'eventPhase', { get: () => (event.underWay ? 2 : 0), configurable: true });
-  Object.defineProperty(event, 'stopImmediatePropagation', {
-    value: () => {
-      event.stopped = true;
-    },
-    configurable: true,
-  });
 }
 
 function find(target: WebSocket, type: string, handler: unknown, capture: boolean): Emitted | undefined {
@@ -179,7 +166,7 @@ function wrap(
 ): Wrapper {
   const listener = (first?: unknown, second?: unknown): void => {
     const event = eventOf(target, type, first, second);
-    if (event === undefined || event.stopped) return;
+    if (event === undefined || isStopped(event)) return;
     if (!target.isStandard) {
       call(wrapper, target, event);
       return;
@@ -211,11 +198,9 @@ function eventOf(target: WebSocket, type: string, first: unknown, second: unknow
   if (current !== undefined && current.event !== null) return current.event;
   const event = makeEvent(target, type, first, second);
   if (event === undefined) return undefined;
-  event.target = target;
-  if (current !== undefined) {
-    event.underWay = true;
-    current.event = event;
-  }
+  beginDispatch(event, target);
+  if (current === undefined) endDispatch(event);
+  else current.event = event;
   return event;
 }
 
@@ -227,10 +212,9 @@ function makeEvent(
 ): SocketEvent | undefined {
   switch (type) {
     case 'message': {
-      const event = new MessageEvent(type, undefined, target.isStandard ? turn.startedAt : undefined);
       // Text that nobody wanted as a Buffer is a string already.
-      event.data = second || typeof first === 'string' ? first : String(first);
-      return event;
+      const data = second || typeof first === 'string' ? first : String(first);
+      return new MessageEvent(type, { data }, target.isStandard ? turn.startedAt : undefined);
     }
     case 'open':
       return new SocketEvent(type);

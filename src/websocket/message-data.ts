@@ -4,10 +4,17 @@
  * views of the read's buffer, which are kept alive as a whole in the same way.)
  */
 
-import type { Codec } from '../codec/codec.js';
+import { type Codec, sharedCodec } from '../codec/codec.js';
 import type { Message } from '../protocol/message.js';
 
 export type BinaryType = 'nodebuffer' | 'arraybuffer' | 'fragments' | 'blob';
+
+const TYPES: readonly string[] = ['nodebuffer', 'arraybuffer', 'fragments', 'blob'];
+const STANDARD_TYPES: readonly string[] = ['blob', 'arraybuffer', 'nodebuffer'];
+
+export function isBinaryType(type: string, isStandard: boolean): boolean {
+  return (isStandard ? STANDARD_TYPES : TYPES).includes(type);
+}
 
 /** A quarter of `subarray`'s cost. */
 const FastBuffer = (Buffer as unknown as { [Symbol.species]: BufferConstructor })[
@@ -43,7 +50,7 @@ export function bufferOf(message: Message, codec: Codec): Buffer {
   return new FastBuffer(shared.buffer, shared.byteOffset + byteOffset - from, byteLength);
 }
 
-export function arrayBufferOf(message: Message, codec: Codec): ArrayBuffer {
+function arrayBufferOf(message: Message, codec: Codec): ArrayBuffer {
   const { buffer, byteOffset, byteLength } = message;
   if (buffer !== codec.memory) {
     const own = message.copy();
@@ -55,8 +62,35 @@ export function arrayBufferOf(message: Message, codec: Codec): ArrayBuffer {
 }
 
 /** The frames' payloads, views of one copy; those without any are left out. `ends` says where they end. */
-export function fragmentsOf(message: Message, codec: Codec, ends: readonly number[] | undefined): Buffer[] {
+function fragmentsOf(message: Message, codec: Codec, ends: readonly number[] | undefined): Buffer[] {
   const whole = bufferOf(message, codec);
   if (ends === undefined) return whole.length > 0 ? [whole] : [];
   return ends.map((end, index) => whole.subarray(index === 0 ? 0 : ends[index - 1], end));
+}
+
+/** A binary message as `binaryType` wants it; `ends` says where its frames end. */
+export function binaryData(type: BinaryType, message: Message, ends: readonly number[] | undefined): unknown {
+  const codec = sharedCodec();
+  switch (type) {
+    case 'nodebuffer':
+      return bufferOf(message, codec);
+    case 'arraybuffer':
+      return arrayBufferOf(message, codec);
+    case 'fragments':
+      return fragmentsOf(message, codec, ends);
+    case 'blob':
+      return new Blob([message.bytes as Uint8Array<ArrayBuffer>]);
+  }
+}
+
+/** The application's own bytes, in what the standard has for them. */
+export function convertedTo(type: BinaryType, data: Buffer): unknown {
+  if (type === 'nodebuffer') return data;
+  if (type === 'blob') return new Blob([data as Buffer<ArrayBuffer>]);
+  const { buffer, length } = data;
+  if (length === buffer.byteLength) return buffer;
+  // Two thirds of what slice() costs.
+  const copy = new Uint8Array(length);
+  copy.set(data);
+  return copy.buffer;
 }

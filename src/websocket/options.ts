@@ -6,6 +6,7 @@
 import type { ConnectOptions } from '../connect.js';
 import type { DropIn } from '../options.js';
 import type { TlsOptions } from '../transport/tls-client.js';
+import type { Given } from './address.js';
 import type { ClientOptions, PerMessageDeflateOptions } from './client-options.js';
 
 /** Of `ws` 8.23. */
@@ -22,8 +23,6 @@ export const DEFAULTS = {
   protocolVersion: 13,
   skipUTF8Validation: false,
 } as const;
-
-type Given = ClientOptions & Record<string, unknown>;
 
 /** They need Node's HTTP client, or are its own. */
 const OF_HTTP = [
@@ -163,6 +162,15 @@ function requestHeaders(url: URL, options: Given): Record<string, string | reado
   const auth = authOf(url) ?? options.auth;
   if (auth && !isAuthorized) headers.Authorization = `Basic ${Buffer.from(auth).toString('base64')}`;
   return headers;
+}
+
+/** What is asked for: the fields of the request have the user information. */
+export function withoutUser(url: URL): URL {
+  const target = new URL(url);
+  target.username = '';
+  target.password = '';
+  target.hash = '';
+  return target;
 }
 
 /** The URL's user information. */

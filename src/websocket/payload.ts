@@ -1,5 +1,14 @@
 /** What `send` takes, as what goes into a frame. */
 
+export type SendCallback = (error?: Error) => void;
+
+export interface SendFrameOptions {
+  mask?: boolean | undefined;
+  binary?: boolean | undefined;
+  compress?: boolean | undefined;
+  fin?: boolean | undefined;
+}
+
 /** What can be sent. */
 export type BufferLike =
   | string

@@ -21,6 +21,10 @@ export function openingError(
       return said('Opening handshake has timed out', error);
     case 'ERR_HANDSHAKE_STATUS':
       return said(`Unexpected server response: ${(error as HandshakeError).statusCode}`, error);
+    // In the words of Node's parser, where the answer does not begin with "HTTP/".
+    case 'ERR_HANDSHAKE_MALFORMED':
+      if (!/ at offset [0-4]\)/.test(error.message)) return error;
+      return coded(said('Parse Error: Expected HTTP/, RTSP/ or ICE/', error), 'HPE_INVALID_CONSTANT');
     // Without it, HTTP does not take the answer for an upgrade.
     case 'ERR_HANDSHAKE_CONNECTION':
       return said('Unexpected server response: 101', error);

@@ -10,6 +10,7 @@ import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import Reference, { type WebSocket as Peer, WebSocketServer } from 'ws';
 import { WebSocket } from '../../src/index.js';
 import { encodeFrame } from '../reference/frame.js';
@@ -212,6 +213,32 @@ describe('ws: constructor', () => {
 });
 
 describe('ws: messages', () => {
+  for (const perMessageDeflate of [false, true]) {
+    withServer(
+      `what callbacks are called with, ${perMessageDeflate ? 'compressed' : 'plain'}`,
+      async (socket, log) => {
+        await once(socket, 'open');
+        const done = (title: string) =>
+          new Promise<void>((resolve) => {
+            const callback = (...args: unknown[]) => {
+              log(title, args);
+              resolve();
+            };
+            if (title === 'send') socket.send('a', callback);
+            else if (title === 'large') socket.send('a'.repeat(100_000), { compress: true }, callback);
+            else if (title === 'Blob') socket.send(new Blob(['a']), callback);
+            else if (title === 'ping') socket.ping('a', true, callback);
+            else socket.pong(callback);
+          });
+        for (const title of ['send', 'large', 'Blob', 'ping', 'pong']) await done(title);
+        await Promise.all(['send', 'send', 'ping'].map(done));
+        socket.close();
+      },
+      (peer) => peer.resume(),
+      { perMessageDeflate },
+    );
+  }
+
   const payloads: [string, unknown, object?][] = [
     ['a string', 'grüße 🌍'],
     ['an empty string', ''],
@@ -530,6 +557,17 @@ describe('ws: answers that are wrong', () => {
     accepting(request, ['Sec-WebSocket-Extensions: permessage-deflate']),
   );
   withAnswer('an end instead of an answer', () => '');
+  withAnswer('an end in the middle of the protocol’s name', () => 'HT');
+  for (const answer of ['SSH-2.0-OpenSSH_9.9\r\n', 'HTTX/1.1 200 OK\r\n\r\n', '\0\x01\r\n', 'HTTP 1.1\r\n']) {
+    withAnswer(`an answer that is not HTTP: ${JSON.stringify(answer)}`, () => answer);
+  }
+  test('the error for what is not HTTP has ours for its cause', async () => {
+    const server = await scriptedServer({ answer: () => 'SSH-2.0-OpenSSH_9.9\r\n' });
+    const socket = new WebSocket(server.url);
+    const [error] = (await once(socket, 'error')) as [Error];
+    assert.equal((error.cause as NodeJS.ErrnoException).code, 'ERR_HANDSHAKE_MALFORMED');
+    await server.close();
+  });
   withAnswer('nothing in time', () => '', { handshakeTimeout: 100 });
 
   same(
@@ -715,6 +753,56 @@ describe('ws: the end', () => {
 });
 
 describe('ws: events of the standard’s kind', () => {
+  withServer('the emitter’s listeners are given as many arguments beside the standard’s', (socket, log) => {
+    const type = (data: unknown) => (Buffer.isBuffer(data) ? 'Buffer' : typeof data);
+    socket.onopen = () => socket.send('a', { fin: true }, () => socket.ping('b'));
+    socket.onmessage = () => {};
+    socket.onclose = () => {};
+    socket.onerror = () => {};
+    socket.addEventListener('pong' as 'open', () => {});
+    for (const name of ['open', 'message', 'pong', 'close'] as const) {
+      socket.on(name, (...args: unknown[]) => log(name, args.length, ...args.map(type)));
+    }
+    socket.on('pong', () => socket.close(1000));
+  });
+
+  same('an error’s listener is given the error alone, beside onerror', async (Class, log) => {
+    const socket = new Class('ws://127.0.0.1:1');
+    socket.onerror = () => {};
+    socket.on('error', (...args) => log(args.length));
+    await closed(socket);
+  });
+
+  withServer('events have the names of ws’s classes, and attributes on their prototypes', (socket, log) => {
+    const look = (event: object) => {
+      const attributes: string[] = [];
+      for (const name in event) attributes.push(name);
+      const { name } = event.constructor;
+      const has = (attribute: string) => attributes.includes(attribute);
+      const known = ['type', 'target', 'data', 'code', 'reason', 'wasClean'].filter(has);
+      log(name, Object.keys(event), known, Object.hasOwn(event, 'type'));
+      assert.ok(inspect(event).startsWith(name), 'it can be shown');
+    };
+    socket.onopen = (event) => {
+      look(event);
+      socket.send('a');
+    };
+    socket.onmessage = (event) => {
+      look(event);
+      socket.close();
+    };
+    socket.onclose = look;
+  });
+
+  same('an error event likewise', async (Class, log) => {
+    const socket = new Class('ws://127.0.0.1:1');
+    socket.onerror = (event) => {
+      log(event.constructor.name, Object.keys(event), 'message' in event, 'error' in event);
+      assert.ok(inspect(event).startsWith('ErrorEvent'), 'it can be shown');
+    };
+    await closed(socket);
+  });
+
   withServer('handlers, listeners and the emitter’s, in the order in which they came', (socket, log) => {
     socket.on('message', () => log('on'));
     socket.onmessage = ({ data, type, target }) => log('onmessage', data, type, target === socket);

@@ -452,6 +452,24 @@ describe('events (DOM, HTML)', () => {
     await close(socket);
   });
 
+  test('events have the standard’s names, and no keys of their own', async () => {
+    const socket = await open();
+    assert.ok(socket instanceof EventTarget, 'an EventTarget');
+    const opening = new WebSocket(server.url);
+    const opened = await next(opening, 'open');
+    socket.send('a');
+    const message = await next(socket, 'message');
+    assert.deepEqual(
+      [opened, message].map((event) => event.constructor.name),
+      ['Event', 'MessageEvent'],
+    );
+    for (const event of [opened, message]) {
+      assert.deepEqual(Reflect.ownKeys(event), []);
+      assert.throws(() => Object.assign(event, { type: 'x' }), TypeError);
+    }
+    await Promise.all([close(socket), close(opening)]);
+  });
+
   test('all listeners are given the same event; stopImmediatePropagation ends its way', async () => {
     const socket = await open();
     const seen: unknown[] = [];
