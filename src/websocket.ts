@@ -24,6 +24,7 @@ import type {
   ClientOptions as WebSocketOptions,
 } from './websocket/client-options.js';
 import { checkStandardClose, closePayload, standardClosePayload } from './websocket/close-payload.js';
+import type * as Types from './websocket/event-types.js';
 import { HttpOpening, incomingMessage } from './websocket/http-opening.js';
 import { emitEvent, wantsEventsOnly } from './websocket/listeners.js';
 import { Listening } from './websocket/listening.js';
@@ -480,33 +481,10 @@ export declare namespace WebSocket {
   type ClientOptions = WebSocketOptions;
   type PerMessageDeflateOptions = DeflateOptions;
   type FinishRequestCallback = FinishRequest;
-
-  interface Event {
-    type: string;
-    target: WebSocket;
-  }
-  interface ErrorEvent extends Event {
-    error: Error;
-    message: string;
-  }
-  interface CloseEvent extends Event {
-    wasClean: boolean;
-    code: number;
-    reason: string;
-  }
-  interface MessageEvent extends Event {
-    data: Data;
-  }
-  interface WebSocketEventMap {
-    open: Event;
-    error: ErrorEvent;
-    close: CloseEvent;
-    message: MessageEvent;
-  }
-  interface EventListenerOptions {
-    once?: boolean | undefined;
-    capture?: boolean | undefined;
-    passive?: boolean | undefined;
-    signal?: AbortSignal | undefined;
-  }
+  type Event = Types.Event;
+  type ErrorEvent = Types.ErrorEvent;
+  type CloseEvent = Types.CloseEvent;
+  type MessageEvent = Types.MessageEvent;
+  type WebSocketEventMap = Types.WebSocketEventMap;
+  type EventListenerOptions = Types.EventListenerOptions;
 }
