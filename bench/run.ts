@@ -149,6 +149,7 @@ function titleOf({ workload, label, transport }: Step): string {
   return `${workload.name} ${label} ${transport}`;
 }
 
-function isLong({ workload, index }: Step): boolean {
-  return workload.cases[index].long === true;
+function isLong({ workload, index, transport }: Step): boolean {
+  const { long } = workload.cases[index];
+  return long === true || long === transport;
 }

@@ -43,8 +43,8 @@ export interface WarmUp {
 /** One row group of the results: the same server and the same wire bytes for every contender. */
 export interface Case {
   readonly label: string;
-  /** Measured by `bench:full` only, or when it is asked for by name. */
-  readonly long?: true;
+  /** Left to `bench:full` (over TLS, or altogether), unless it is asked for by name. */
+  readonly long?: true | 'tls';
   /** Of a message, where there are any. */
   readonly byteLength?: number;
   /** A round is a number of steps, of so many messages each. */

@@ -17,6 +17,7 @@ export const workload: Workload = {
     {
       label: 'bursts of 200',
       byteLength: 200,
+      long: 'tls',
       messagesPerStep: 1,
       serve(peer) {
         peer.onFrame = (_, bytes, offset, length) =>

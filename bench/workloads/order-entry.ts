@@ -30,6 +30,7 @@ export const workload: Workload = {
     {
       label: 'under that feed',
       byteLength: ORDER,
+      long: 'tls',
       messagesPerStep: 1,
       serve(peer) {
         peer.onFrame = (first, bytes, offset, length) => {

@@ -12,7 +12,7 @@ import { stream } from '../server/stream.js';
 const CHUNK = 256 * 1024;
 const LEAST_FRAMES = 4;
 
-function receive(kind: Kind, label: string, byteLength: number, long?: true): Case {
+function receive(kind: Kind, label: string, byteLength: number, long?: Case['long']): Case {
   const period = Math.max(LEAST_FRAMES, Math.floor(CHUNK / byteLength));
   let chunk: Buffer | undefined;
   return {
@@ -60,6 +60,8 @@ export const workload: Workload = {
   rounds: 5,
   round: { milliseconds: 150 },
   cases: (['binary', 'text'] as const).flatMap((kind) =>
-    SIZES.map(([label, byteLength, long]) => receive(kind, label, byteLength, long)),
+    SIZES.map(([label, byteLength, long]) =>
+      receive(kind, label, byteLength, long ?? (kind === 'text' && byteLength > 128 ? 'tls' : undefined)),
+    ),
   ),
 };
